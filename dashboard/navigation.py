@@ -1,0 +1,27 @@
+"""The pages and their addresses."""
+
+from pathlib import Path
+
+import streamlit as st
+
+_HERE = Path(__file__).resolve().parent
+_PAGES = _HERE.parent / "pages"
+# A file of our own: a named icon would be fetched from the web.
+ICON = str(_HERE / "icon.png")
+STYLE = _HERE / "style.css"
+
+TRAIN = st.Page(
+    _PAGES / "train.py",
+    title="Train",
+    icon=":material/play_circle:",
+    default=True,
+    help="Pick modes and rank, press Train, and watch the layer learn beside the full model.",
+)
+RUNS = st.Page(
+    _PAGES / "runs.py",
+    title="Runs",
+    icon=":material/history:",
+    url_path="run-history",
+    help="Your runs since the server started: what they reached, for how many parameters, and their files.",
+)
+PAGES = [TRAIN, RUNS]

@@ -1,0 +1,8 @@
+"""Colours that the colour-blind can tell apart and that read on white and on near-black alike."""
+
+TT = "#2f7fd1"
+TEST = "#dd6b1f"
+FULL = "#7d8590"
+KEPT = ("#12967a", "#a862c4", "#b3892b", "#c2517f", "#4f9fb0", "#8a7f6a")
+# From below zero over zero to above, for weights; zero is a grey that is seen on both grounds.
+DIVERGING = [[0.0, "#c9500a"], [0.25, "#e59a5e"], [0.5, "#8b939c"], [0.75, "#6aa6e0"], [1.0, "#1763b5"]]

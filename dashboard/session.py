@@ -1,0 +1,102 @@
+"""The one shared Engine, and what a browser session remembers: who it is, which run it shows, which curves it keeps."""
+
+from __future__ import annotations
+
+import gc
+import re
+import secrets
+
+import streamlit as st
+
+from dashboard import address
+from ttcore import machine
+from ttcore.engine import Engine, RunSnapshot
+
+_COOKIE = "tensor_train_owner"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
+
+
+@st.cache_resource(show_spinner=False, on_release=Engine.close)
+def engine() -> Engine:
+    """The engine of this server; its worker starts with the first page."""
+    started = Engine(threads=default_threads())
+    # What is loaded by now stays for good: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    return started
+
+
+def default_threads() -> int:
+    """Threads of the worker where a run leaves them open: one processor stays free for the page and its server."""
+    return max(1, machine.processors() - 1)
+
+
+_KEEP_COOKIE = st.components.v2.component(
+    "keep_owner",
+    js="""
+    export default function ({ data }) {
+      document.cookie = `${data.name}=${data.token}; path=/; max-age=31536000; SameSite=Strict`
+    }
+    """,
+)
+
+
+def owner() -> str:
+    """A secret of this browser; whoever has it may pause and stop the runs that it started."""
+    if "owner" not in st.session_state:
+        cookie = st.context.cookies.get(_COOKIE, "")
+        st.session_state.owner = cookie if _TOKEN.fullmatch(cookie) else secrets.token_urlsafe(24)
+    return st.session_state.owner
+
+
+def remember_owner() -> None:
+    """Let the browser keep the secret, so that a reloaded page is the same owner."""
+    if st.context.cookies.get(_COOKIE) != owner():
+        with st.container(key="keep_owner_place"):
+            _KEEP_COOKIE(key="keep_owner", data={"name": _COOKIE, "token": owner()})
+
+
+def show_run(run_id: str | None) -> None:
+    """Make this the run that the Train page shows; its id goes into the address."""
+    st.session_state.shown_run = run_id
+    if run_id is None:
+        st.query_params.pop("run", None)
+    elif st.query_params.get("run") != run_id:
+        st.query_params["run"] = run_id
+
+
+def open_run(run: RunSnapshot) -> None:
+    """Show a run on the Train page, with its settings in the controls."""
+    show_run(run.id)
+    st.session_state.update(address.values_of(run.config))
+
+
+def shown_run() -> RunSnapshot | None:
+    """The run of the address, or the one that this session showed last."""
+    run_id = st.query_params.get("run") or st.session_state.get("shown_run")
+    if run_id is None:
+        return None
+    run = engine().snapshot(run_id)
+    show_run(run_id if run else None)
+    if run is None:
+        st.toast(
+            "The run in the address is not known here: the server was started anew since, or the run was too long ago.",
+            icon=":material/info:",
+        )
+    return run
+
+
+def kept_runs() -> list[RunSnapshot]:
+    """The runs whose curves stay on the chart, oldest first."""
+    snapshots = [engine().snapshot(run_id) for run_id in st.session_state.get("kept_runs", [])]
+    return [run for run in snapshots if run is not None]
+
+
+def keep(run_id: str, kept: bool) -> None:
+    """Hold a run's curve on the chart, or let it go."""
+    others = [other for other in st.session_state.get("kept_runs", []) if other != run_id]
+    st.session_state.kept_runs = [*others, run_id] if kept else others
+
+
+def is_kept(run_id: str) -> bool:
+    return run_id in st.session_state.get("kept_runs", [])

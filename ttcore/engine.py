@@ -1,0 +1,579 @@
+"""Engine: the worker process, the queue, the history of all runs, and snapshots for whoever draws them.
+
+One job is on the device at a time. Runs wait first come, first served; while others wait, a run that has had the
+device for TURN_SECONDS goes to the end of the queue and later goes on exactly where it was. A paused run hands its
+state over and leaves the device.
+
+Knows nothing of streamlit and nothing of torch: the worker is a program of its own (see worker).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttcore import wire
+from ttcore.config import RunConfig
+from ttcore.control import checked_speed
+from ttcore.curves import Curve, CurveView
+from ttcore.events import (
+    Best,
+    Event,
+    Finished,
+    FullModel,
+    Paused,
+    Progress,
+    Scores,
+    Started,
+    StopReason,
+    TrainingState,
+)
+
+TURN_SECONDS = 10.0
+# A stop that the run has not answered by then is carried out without it.
+STOP_SECONDS = 0.35
+# A worker that still does not answer after as long again is ended: it may be deep in a single long operation.
+GIVE_UP_SECONDS = 1.5
+# Finished runs are kept up to this many bytes; beyond it the oldest go.
+HISTORY_BYTES = 256 * 2**20
+# A worker that dies this often before it was ready is not started again by itself.
+_FAILED_STARTS = 3
+_RATE_WINDOW = 2.0
+
+_WORKER = (sys.executable, "-m", "ttcore.worker")
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSnapshot:
+    """A run at one moment; arrays are read-only and stay valid."""
+
+    id: str
+    owner: str
+    number: int
+    config: RunConfig
+    state: RunState
+    # Runs that have their turn before this one; 0 unless queued.
+    place: int
+    # Runs that share the device with this one in turns.
+    others: int
+    step: int
+    seconds: float
+    # Steps per second of late, by the clock on the wall; 0 while unknown.
+    rate: float
+    speed: float | None
+    curve: CurveView
+    started: Started | None
+    best: Best | None
+    full_model: FullModel | None
+    finished: Finished | None
+    # A sentence on why the run ended or failed.
+    message: str
+
+    @property
+    def active(self) -> bool:
+        return self.state is not RunState.ENDED
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds still to come at the present rate; None while that is unknown."""
+        return (self.config.train.steps - self.step) / self.rate if self.rate > 0 else None
+
+
+@dataclass
+class _Run:
+    id: str
+    owner: str
+    number: int
+    config: RunConfig
+    speed: float | None
+    steps: int | None
+    state: RunState = RunState.QUEUED
+    curve: Curve = field(default_factory=Curve)
+    saved: TrainingState | None = None
+    started: Started | None = None
+    latest: Progress | None = None
+    full_model: FullModel | None = None
+    finished: Finished | None = None
+    message: str = ""
+    stopping: bool = False
+    # Sent to the end of the queue to let others have the device.
+    yielding: bool = False
+    turn_began: float = 0.0
+    # Requests sent since the run was last given the device.
+    asked: int = 0
+    recent: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def step(self) -> int:
+        if self.finished is not None:
+            return self.finished.step
+        return self.latest.step if self.latest else 0
+
+
+class Engine:
+    """Runs for every page and session. All methods are quick and safe to call from any thread.
+
+    threads: CPU threads of the worker where a run leaves them open.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
+        self._news = threading.Condition(threading.RLock())
+        self._runs: dict[str, _Run] = {}
+        self._queue: deque[_Run] = deque()
+        self._current: _Run | None = None
+        self._worker: _WorkerProcess | None = None
+        self._failed_starts = 0
+        self._submitted = 0
+        self._closed = False
+        self.machine: dict[str, Any] | None = None
+        with self._news:
+            self._start_worker()
+
+    # ---- what a session may ask for -----------------------------------------------------------------------------
+
+    def submit(self, config: RunConfig, owner: str, *, speed: float | None = None, steps: int | None = None) -> str:
+        """Queue a run and return its id. steps: pause after so many; speed: steps per second, None for full."""
+        speed = checked_speed(speed)
+        with self._news:
+            self._submitted += 1
+            run = _Run(secrets.token_urlsafe(8), owner, self._submitted, config, speed, steps)
+            self._runs[run.id] = run
+            self._queue.append(run)
+            self._forget_oldest()
+            self._dispatch()
+            return run.id
+
+    def pause(self, run_id: str) -> None:
+        with self._news:
+            run = self._active(run_id)
+            if run is None:
+                return
+            run.steps = 0
+            if run is self._current:
+                run.yielding = False
+                self._ask("pause", run)
+            elif run.state is RunState.QUEUED:
+                self._queue.remove(run)
+                run.state = RunState.PAUSED
+            self._news.notify_all()
+
+    def resume(self, run_id: str) -> None:
+        self._go_on(run_id, None)
+
+    def step(self, run_id: str) -> None:
+        """One step, then pause again."""
+        self._go_on(run_id, 1)
+
+    def set_speed(self, run_id: str, speed: float | None) -> None:
+        """Steps per second from now on; None for full speed."""
+        speed = checked_speed(speed)
+        with self._news:
+            run = self._active(run_id)
+            if run is not None and run.speed != speed:
+                run.speed = speed
+                run.recent.clear()
+                if run is self._current:
+                    self._ask("speed", run, speed=speed)
+
+    def stop(self, run_id: str) -> None:
+        """End a run; what it has reached is kept."""
+        with self._news:
+            run = self._active(run_id)
+            if run is None or run.stopping:
+                return
+            run.stopping = True
+            if run is self._current:
+                self._ask("stop", run)
+            elif run.saved is None and run.state is RunState.QUEUED:
+                self._queue.remove(run)
+                self._end(run, StopReason.STOPPED)
+                return
+            else:
+                # The worker is asked for the result of the saved cores before anything else has its turn.
+                if run in self._queue:
+                    self._queue.remove(run)
+                run.state = RunState.QUEUED
+                self._queue.appendleft(run)
+                self._dispatch()
+            _later(STOP_SECONDS, self._stop_without_worker, run)
+
+    def snapshot(self, run_id: str) -> RunSnapshot | None:
+        """A run as it is now, or None if there is none of that id (any more)."""
+        with self._news:
+            run = self._runs.get(run_id)
+            return self._snapshot(run) if run else None
+
+    def runs(self, owner: str) -> list[RunSnapshot]:
+        """All runs of an owner, newest first."""
+        with self._news:
+            return [self._snapshot(run) for run in reversed(self._runs.values()) if run.owner == owner]
+
+    def wait(self, run_id: str, ready: Callable[[RunSnapshot], bool], timeout: float) -> RunSnapshot | None:
+        """The run's snapshot as soon as it is `ready`, or when the time is up."""
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                snapshot = self.snapshot(run_id)
+                left = deadline - time.monotonic()
+                if snapshot is None or ready(snapshot) or left <= 0:
+                    return snapshot
+                self._news.wait(left)
+
+    def wait_until_ready(self, timeout: float) -> bool:
+        """Whether the worker has warmed up within `timeout` seconds."""
+        with self._news:
+            return self._news.wait_for(lambda: self.machine is not None, timeout)
+
+    def close(self) -> None:
+        """End the worker; the engine takes no further runs."""
+        with self._news:
+            self._closed = True
+            worker, self._worker = self._worker, None
+            for run in list(self._runs.values()):
+                if run.state is not RunState.ENDED:
+                    self._end(run, StopReason.STOPPED)
+        if worker is not None:
+            worker.kill()
+
+    @property
+    def worker_pid(self) -> int | None:
+        with self._news:
+            return self._worker.pid if self._worker else None
+
+    # ---- the queue ----------------------------------------------------------------------------------------------
+
+    def _active(self, run_id: str) -> _Run | None:
+        run = self._runs.get(run_id)
+        return run if run is not None and run.state is not RunState.ENDED else None
+
+    def _go_on(self, run_id: str, steps: int | None) -> None:
+        with self._news:
+            run = self._active(run_id)
+            if run is None or run.stopping:
+                return
+            run.steps = steps
+            if run is self._current:
+                # Still on the device: a pause that was asked for has not been answered yet, or a step is under way.
+                run.yielding = False
+                self._ask("resume" if steps is None else "step", run)
+            elif run.state is RunState.PAUSED:
+                run.state = RunState.QUEUED
+                self._queue.append(run)
+                self._dispatch()
+            self._news.notify_all()
+
+    def _dispatch(self) -> None:
+        """Give the device to the next in the queue, if it is free."""
+        if self._closed or self._current is not None or not self._queue:
+            return
+        if self._worker is None:
+            self._failed_starts = 0
+            self._start_worker()
+        assert self._worker is not None
+        if not self._worker.ready:
+            return
+        run = self._queue.popleft()
+        self._current = run
+        run.state = RunState.RUNNING
+        run.yielding = False
+        run.turn_began = time.monotonic()
+        job = {"config": run.config.to_json(), "state": run.saved, "speed": run.speed, "steps": run.steps}
+        self._ask("run", run, stop=run.stopping, **job)
+        run.asked = 0
+        self._news.notify_all()
+
+    def _leave_device(self, heard: int) -> None:
+        """The current run's turn is over; `heard` of the requests sent in it came in time."""
+        assert self._current is not None
+        run, self._current = self._current, None
+        if run.state is not RunState.ENDED:
+            if run.stopping or heard < run.asked:
+                # It has been asked to do something since it stepped aside.
+                run.state = RunState.QUEUED
+                self._queue.appendleft(run)
+            elif run.yielding:
+                run.state = RunState.QUEUED
+                self._queue.append(run)
+            else:
+                run.state = RunState.PAUSED
+        self._dispatch()
+
+    def _ask(self, do: str, run: _Run, **rest: Any) -> None:
+        run.asked += 1
+        if self._worker is not None:
+            self._worker.send({"do": do, "run": run.id, **rest})
+
+    def _stop_without_worker(self, run: _Run) -> None:
+        """The run is loading data, solving least squares or waiting behind others: end it all the same."""
+        with self._news:
+            if run.state is RunState.ENDED or self._closed:
+                return
+            if run is self._current:
+                # The worker may be about to answer, with the cores; if it is not, it is in the way of the next run.
+                _later(GIVE_UP_SECONDS, self._give_up, run)
+            else:
+                self._queue.remove(run)
+            self._end(run, StopReason.STOPPED)
+
+    def _give_up(self, run: _Run) -> None:
+        """End a worker that has not come back from a run that was stopped."""
+        with self._news:
+            if run is self._current and not self._closed:
+                self._current = None
+                self._restart_worker()
+                self._dispatch()
+
+    def _end(self, run: _Run, reason: StopReason, message: str = "") -> None:
+        """Mark a run as ended by the engine, with what had arrived of it."""
+        run.state = RunState.ENDED
+        run.message = message or reason.sentence
+        if run.finished is None:
+            run.finished = _finished_from_what_arrived(run, reason)
+        run.saved = None
+        self._news.notify_all()
+
+    def _forget_oldest(self) -> None:
+        kept = 0
+        for run in reversed(list(self._runs.values())):
+            kept += _bytes_of(run)
+            if kept > HISTORY_BYTES and run.state is RunState.ENDED:
+                del self._runs[run.id]
+
+    def _snapshot(self, run: _Run) -> RunSnapshot:
+        others = len(self._queue) + (self._current is not None) if run.state in _WAITING else 0
+        return RunSnapshot(
+            id=run.id,
+            owner=run.owner,
+            number=run.number,
+            config=run.config,
+            state=run.state,
+            place=self._queue.index(run) + (self._current is not None) if run in self._queue else 0,
+            others=max(0, others - 1),
+            step=run.step,
+            seconds=run.latest.seconds if run.latest else 0.0,
+            rate=_rate(run),
+            speed=run.speed,
+            curve=run.curve.view(),
+            started=run.started,
+            best=run.finished.best if run.finished else run.latest.best if run.latest else None,
+            full_model=run.full_model,
+            finished=run.finished,
+            message=run.message,
+        )
+
+    # ---- the worker ---------------------------------------------------------------------------------------------
+
+    def _start_worker(self) -> None:
+        arguments = ["--threads", str(self._threads)] if self._threads else []
+        self._worker = _WorkerProcess([*_WORKER, *arguments], self._hear, self._worker_died)
+
+    def _restart_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+        self._start_worker()
+
+    def _hear(self, worker: _WorkerProcess, message: dict[str, Any]) -> None:
+        with self._news:
+            if worker is not self._worker:
+                return
+            if "ready" in message:
+                self.machine = message["ready"]
+                worker.ready = True
+                self._failed_starts = 0
+                self._dispatch()
+            elif self._current is not None and message["run"] == self._current.id:
+                run = self._current
+                if "event" in message:
+                    self._note(run, message["event"])
+                elif "error" in message:
+                    self._end(run, StopReason.FAILED, message["error"])
+                elif "ended" in message:
+                    self._leave_device(message["ended"])
+            self._news.notify_all()
+
+    def _note(self, run: _Run, event: Event) -> None:
+        match event:
+            case Started():
+                run.started = event
+                run.recent.clear()
+            case Progress():
+                run.latest = event
+                run.curve.add(event)
+                now = time.monotonic()
+                run.recent.append((now, event.step))
+                while len(run.recent) > 2 and now - run.recent[0][0] > _RATE_WINDOW:
+                    run.recent.popleft()
+                self._give_way(run)
+            case FullModel():
+                run.full_model = event
+            case Paused():
+                run.saved = event.state
+            case Finished():
+                run.finished = event
+                self._end(run, event.stop_reason)
+
+    def _give_way(self, run: _Run) -> None:
+        """While others wait, nobody holds the device for longer than a turn."""
+        long_enough = time.monotonic() - run.turn_began >= TURN_SECONDS
+        if self._queue and long_enough and run.steps is None and not run.yielding and not run.stopping:
+            run.yielding = True
+            self._ask("pause", run)
+
+    def _worker_died(self, worker: _WorkerProcess, exit_code: int) -> None:
+        with self._news:
+            if worker is not self._worker or self._closed:
+                return
+            self._worker = None
+            if not worker.ready:
+                self._failed_starts += 1
+            run, self._current = self._current, None
+            if run is not None and run.state is not RunState.ENDED:
+                reason = StopReason.STOPPED if run.stopping else StopReason.FAILED
+                self._end(run, reason)
+            if self._failed_starts < _FAILED_STARTS:
+                self._start_worker()
+                self._dispatch()
+            else:
+                sentence = (
+                    f"The training process does not start (exit code {exit_code}); the server's log says why. "
+                    "Mend that and press Train again."
+                )
+                while self._queue:
+                    self._end(self._queue.popleft(), StopReason.FAILED, sentence)
+
+
+def _later(seconds: float, do: Callable[[_Run], None], run: _Run) -> None:
+    timer = threading.Timer(seconds, do, [run])
+    timer.daemon = True
+    timer.start()
+
+
+_WAITING = (RunState.QUEUED, RunState.RUNNING)
+
+
+class _WorkerProcess:
+    """A started worker and the thread that listens to it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        on_message: Callable[[_WorkerProcess, dict[str, Any]], None],
+        on_death: Callable[[_WorkerProcess, int], None],
+    ) -> None:
+        folder = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
+        # It has loaded torch and listens.
+        self.ready = False
+        # A session of its own, so that Ctrl-C in the server's terminal does not reach it: it ends with its input.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        self._on_message = on_message
+        self._on_death = on_death
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(wire.dumps(message))
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # it has died; the listener says so
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                message = wire.loads(line)
+            except ValueError:
+                continue  # cut short by its death, or printed by something else
+            self._on_message(self, message)
+        self._process.stdout.close()
+        self._on_death(self, self._process.wait())
+
+
+def _finished_from_what_arrived(run: _Run, reason: StopReason) -> Finished | None:
+    """The result of a run whose worker cannot be asked any more; None if nothing had been measured."""
+    measured = run.curve.view().measured
+    if run.latest is None or not len(measured):
+        return None
+    _, _, train_mse, train_r2, test_mse, test_r2 = (float(value) for value in measured[-1])
+    arrays = run.saved.arrays if run.saved else {}
+    return Finished(
+        stop_reason=reason,
+        step=run.latest.step,
+        seconds=run.latest.seconds,
+        train=Scores(mse=train_mse, r2=train_r2),
+        test=Scores(mse=test_mse, r2=test_r2),
+        best=run.latest.best,
+        cores=_split(arrays.get("cores"), run),
+        best_cores=_split(arrays.get("best_cores"), run),
+        weight=np.zeros((0, 0)),
+    )
+
+
+def _split(flat: np.ndarray | None, run: _Run) -> tuple[np.ndarray, ...]:
+    if flat is None:
+        return ()
+    shapes = run.config.shape.core_shapes
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    return tuple(part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True))
+
+
+def _rate(run: _Run) -> float:
+    if len(run.recent) < 2:
+        return 0.0
+    (began, first), (ended, last) = run.recent[0], run.recent[-1]
+    return (last - first) / (ended - began) if ended > began else 0.0
+
+
+def _bytes_of(run: _Run) -> int:
+    size = run.curve.view().nbytes
+    if run.finished is not None:
+        arrays = [
+            *run.finished.cores,
+            *run.finished.best_cores,
+            *run.finished.predictions.values(),
+            run.finished.weight,
+        ]
+        size += sum(array.nbytes for array in arrays)
+    if run.full_model is not None:
+        size += run.full_model.weight.nbytes
+    if run.saved is not None:
+        size += sum(array.nbytes for array in run.saved.arrays.values())
+    return size

@@ -1,0 +1,71 @@
+"""What a person takes away from a run: the curve, the cores, and both back again. NumPy only.
+
+A core file is an NPZ archive with core_1 .. core_d, core k of shape (r_{k-1}, m_k, n_k, r_k), and the integers
+in_features and out_features; it holds no pickled objects and is never read with pickle.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+
+from ttcore.curves import CurveView
+from ttcore.errors import InputError
+from ttcore.shapes import TTShape
+
+
+def curve_csv(curve: CurveView) -> str:
+    """One row a step: step, seconds, train_mse, and the test values where they were measured."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["step", "seconds", "train_mse", "train_r2", "test_mse", "test_r2"])
+    measured = {int(row[0]): row for row in curve.measured}
+    seconds_at = curve.seconds_at(np.arange(len(curve.losses)))
+    for step, (seconds, loss) in enumerate(zip(seconds_at, curve.losses, strict=True)):
+        row = measured.pop(step, None)
+        rest = ["", "", ""] if row is None else [repr(float(value)) for value in row[3:]]
+        writer.writerow([step, f"{seconds:.6f}", repr(float(loss)), *rest])
+    for step in sorted(measured):
+        row = measured[step]
+        writer.writerow([step, f"{row[1]:.6f}", *(repr(float(value)) for value in row[2:])])
+    return out.getvalue()
+
+
+def cores_npz(cores: Sequence[np.ndarray], shape: TTShape) -> bytes:
+    """The bytes of a core file."""
+    out = io.BytesIO()
+    arrays = {f"core_{number}": core for number, core in enumerate(cores, 1)}
+    np.savez(out, **arrays, in_features=shape.in_features, out_features=shape.out_features)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def load_cores(file: str | PathLike[str] | BinaryIO) -> tuple[list[np.ndarray], int, int]:
+    """Cores, in_features and out_features of a core file, ready for TTLinear.from_cores(*...).
+
+    Raises InputError for anything that is not such a file.
+    """
+    # Damaged archives make zipfile and NumPy raise errors of a dozen kinds.
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = [f"core_{number}" for number in range(1, len(archive.files) - 1)]
+            return [archive[name] for name in names], int(archive["in_features"]), int(archive["out_features"])
+    except Exception as error:
+        raise InputError(
+            f"{getattr(file, 'name', file)!s} is not a file of cores as this program saves them "
+            f"(core_1 .. core_d, in_features, out_features): {error}"
+        ) from None
+
+
+def dense_weight(cores: Sequence[np.ndarray], in_features: int, out_features: int) -> np.ndarray:
+    """The dense weight (out_features, in_features) with NumPy alone."""
+    weight = np.ones((1, 1, 1))
+    for core in cores:
+        outputs, inputs, _ = weight.shape
+        joined = np.einsum("NMr,rmns->NnMms", weight, core)
+        weight = joined.reshape(outputs * core.shape[2], inputs * core.shape[1], core.shape[3])
+    return weight[:out_features, :in_features, 0]

@@ -1,0 +1,58 @@
+"""Text that a person typed, in a field, an address or on the command line, as values. Range rules are config's."""
+
+from __future__ import annotations
+
+import re
+
+from ttcore.checks import shown
+from ttcore.errors import InputError
+
+_SEPARATORS = re.compile(r"[\s,;x×·]+")
+
+
+def parse_whole(text: str, field: str) -> int:
+    """ "10_000", "10000" or "1e4" as an integer."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not number.is_integer() or abs(number) > 2**53:
+        raise InputError(f"{field} must be a whole number, and {shown(text)} is not", field)
+    return int(number)
+
+
+def parse_real(text: str, field: str) -> float:
+    """ "0.05", "5e-2" or "0,05" as a float."""
+    try:
+        return float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    except ValueError:
+        raise InputError(f"{field} must be a number such as 0.05, and {shown(text)} is not", field) from None
+
+
+def parse_modes(text: str, field: str) -> tuple[int, ...]:
+    """ "8,8,8,8", "8 8 8 8" or "8x8x8x8" as a tuple of integers."""
+    parts = [part for part in _SEPARATORS.split(text.strip().strip("()[]")) if part]
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if not numbers:
+        raise InputError(
+            f"{field} must be whole numbers with commas between, such as 8,8,8,8, and {shown(text)} is not", field
+        )
+    return numbers
+
+
+def parse_ranks(text: str, field: str = "ranks") -> int | tuple[int, ...]:
+    """ "8" is one rank for every bond, "4,8,4" one for each."""
+    numbers = parse_modes(text, field)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def show_modes(modes: tuple[int, ...] | int) -> str:
+    """(8, 8, 8, 8) as it is typed: "8,8,8,8"."""
+    return str(modes) if isinstance(modes, int) else ",".join(str(mode) for mode in modes)

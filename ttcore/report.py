@@ -1,0 +1,77 @@
+"""The result of a run as one JSON object, the same for the command line, downloads and pages. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from ttcore.config import RunConfig
+from ttcore.events import Best, Finished, FullModel, Scores, Started
+
+
+def result_object(
+    config: RunConfig, started: Started, finished: Finished, full_model: FullModel | None
+) -> dict[str, Any]:
+    """Plain values for json.dumps; numbers that are not finite become null.
+
+    `seconds` and `steps_per_second` are of training alone. `full_model` is null where the run was stopped before
+    least squares was solved.
+    """
+    shape = config.shape
+    return {
+        "stop_reason": finished.stop_reason.value,
+        "steps": finished.step,
+        "seconds": finished.seconds,
+        "steps_per_second": finished.step / finished.seconds if finished.seconds > 0 else 0.0,
+        "train": _plain(finished.train),
+        "test": _plain(finished.test),
+        "best": _plain(finished.best),
+        "full_model": None
+        if full_model is None
+        else {
+            "parameters": full_model.parameters,
+            "train": _plain(full_model.train),
+            "test": _plain(full_model.test),
+        },
+        "parameters": shape.num_parameters,
+        "parameter_ratio": shape.parameter_ratio,
+        "compression": shape.compression,
+        "ranks": list(shape.ranks),
+        "device": started.device,
+        "device_name": started.device_name,
+        "threads": started.threads,
+        "plan": started.plan,
+        "config": config.to_json(),
+    }
+
+
+def _plain(scores: Scores | Best) -> dict[str, Any]:
+    return {
+        name: value if not isinstance(value, float) or math.isfinite(value) else None
+        for name, value in asdict(scores).items()
+    }
+
+
+def summary_sentence(config: RunConfig, finished: Finished, full_model: FullModel | None) -> str:
+    """What was reached, for how many parameters, beside the full model."""
+    shape = config.shape
+    size = (
+        f"{shape.num_parameters:,} parameters, {percent(shape.parameter_ratio)} of the full model's "
+        f"{shape.dense_parameters:,}"
+    )
+    text = (
+        f"With {size}, the TT layer reached a training R² of {finished.train.r2:.4f} and a test R² of "
+        f"{finished.test.r2:.4f} after {finished.step:,} steps"
+    )
+    if finished.best.step != finished.step:
+        text += f" (best in training: {finished.best.r2:.4f} at step {finished.best.step:,})"
+    text += "."
+    if full_model is not None:
+        text += f" The full model has {full_model.train.r2:.4f} and {full_model.test.r2:.4f}."
+    return text
+
+
+def percent(ratio: float) -> str:
+    """0.03516 as "3.52 %"; small ratios keep three digits."""
+    return f"{100 * ratio:.3g} %" if ratio < 10 else f"{100 * ratio:,.0f} %"
