@@ -162,8 +162,17 @@ class Visitor:
         return float(metric.get_by_test_id("stMetricValue").inner_text().replace(",", ""))
 
     def train_and_wait(self) -> None:
-        """Press Train, and wait until the run is done with all that follows."""
+        """Press Train, and wait until the new run is done with all that follows, the one before it gone."""
+        before = self.query.get("run")
         self.press("train")
+        self.page.wait_for_function(
+            """(before) => {
+              const run = new URLSearchParams(location.search).get("run")
+              const drawn = document.querySelector(".st-key-loss_curve .tt-live-figure")?.layout?.uirevision
+              return run !== null && run !== before && drawn?.startsWith(run)
+            }""",
+            arg=before,
+        )
         self.wait_for_state("All steps are done.")
         self.page.locator(".st-key-weight_full .js-plotly-plot").wait_for()
 
