@@ -56,6 +56,8 @@ DEFAULTS: dict[str, Callable[[RunConfig], Any]] = {
     "seed": lambda run: text(run.train.seed),
     "device": lambda run: run.train.device,
     "dtype": lambda run: run.train.dtype,
+    "ridge": lambda run: text(run.train.ridge),
+    "tf32": lambda run: str(run.train.tf32).lower(),
     "threads": lambda run: text(run.train.threads),
     "tin": lambda run: text(run.data.teacher_in_modes),
     "tout": lambda run: text(run.data.teacher_out_modes),
@@ -72,6 +74,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "init": get_args(Init),
     "device": get_args(Device),
     "dtype": get_args(DType),
+    "tf32": ("false", "true"),
 }
 
 
@@ -115,11 +118,11 @@ def forget_problems() -> None:
 
 def preset_values(name: str) -> dict[str, Any]:
     """Every control's value for a preset."""
-    return values_of(PRESETS[name].config)
+    return values_of(PRESETS[name].config) | {"preset": name}
 
 
 def values_of(config: RunConfig) -> dict[str, Any]:
-    """Every control's value for a run; a preset is named after its data."""
+    """Every control's value for a run; as its preset the first one of its data is named."""
     return {"preset": config.data.source, **{key: value(config) for key, value in DEFAULTS.items()}}
 
 

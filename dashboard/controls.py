@@ -18,7 +18,7 @@ from ttcore.config import DataConfig, RunConfig, TrainConfig
 from ttcore.errors import InputError
 from ttcore.parse import parse_modes, parse_ranks, parse_real, parse_whole
 from ttcore.planning import check_memory
-from ttcore.presets import PRESETS
+from ttcore.presets import PRESETS, usual_steps
 from ttcore.shapes import factorize
 
 MAX_SUGGESTED_CORES = 8
@@ -26,6 +26,10 @@ MAX_SUGGESTED_CORES = 8
 _LABELS = {
     "adam": "Adam",
     "sgd": "SGD with momentum",
+    "lbfgs": "L-BFGS",
+    "als": "alternating least squares",
+    "false": "full float32",
+    "true": "TF32: quicker and coarser",
     "constant": "constant",
     "decay": "constant, then falling to zero",
     "unit": "unit norm (as published)",
@@ -88,7 +92,7 @@ def run_controls(gpu: str | None) -> RunConfig | None:
     _task(form)
     _layer(form)
     _training(form)
-    _device(form)
+    _device(form, gpu)
     address.write()
     config = _config(form, gpu)
     form.show()
@@ -189,27 +193,54 @@ def _suggest_modes() -> None:
 
 def _training(form: _Form) -> None:
     st.subheader("Training")
-    _choice("opt", "Optimizer")
+    _choice(
+        "opt",
+        "Optimizer",
+        "Adam finds good fits at any rank. L-BFGS and alternating least squares have no rate to choose and are far "
+        "quicker where the layer can fit the data nearly exactly. Picking one sets the steps to its usual number.",
+        _set_usual_steps,
+    )
+    optimizer = st.session_state.opt
+    by_rate = optimizer in _BY_RATE
     left, right = st.columns(2)
     with left:
-        _field(form, "lr", "Learning rate")
+        if by_rate:
+            _field(form, "lr", "Learning rate")
+        elif optimizer == "als":
+            _field(form, "ridge", "Ridge", "How strongly a core is held where the data do not determine it.")
         _field(form, "seed", "Seed", "Draws the start: the same seed is the same start.")
     with right:
-        _field(form, "steps", "Steps")
+        _field(form, "steps", "Steps", _STEPS_HELP.get(optimizer))
         _field(form, "target", "Target R²", "Stop as soon as the training R² reaches this. Empty: go on.")
-    if st.session_state.opt == "sgd":
+    if optimizer == "sgd":
         _field(form, "momentum", "Momentum")
-    _choice("sched", "Schedule", "How the learning rate changes over the run.")
-    if st.session_state.sched == "decay":
-        _field(form, "decay", "Last fraction", "The part of the steps, at the end, over which the rate falls.")
+    if by_rate:
+        _choice("sched", "Schedule", "How the learning rate changes over the run.")
+        if st.session_state.sched == "decay":
+            _field(form, "decay", "Last fraction", "The part of the steps, at the end, over which the rate falls.")
     _choice("init", "Start", "How the cores are drawn.")
 
 
-def _device(form: _Form) -> None:
+# Optimizers that have a learning rate.
+_BY_RATE = ("adam", "sgd")
+_STEPS_HELP = {
+    "lbfgs": "A step is one line search along L-BFGS's direction: one to three times the work of a step of Adam.",
+    "als": "A step solves for one core; from left to right and back again are 2 (d - 1) steps.",
+}
+
+
+def _set_usual_steps() -> None:
+    steps = PRESETS[st.session_state.preset].config.train.steps
+    st.session_state.steps = address.text(usual_steps(st.session_state.opt, steps))
+
+
+def _device(form: _Form, gpu: str | None) -> None:
     with st.expander("Device and precision"):
         _choice("device", "Device")
         form.slots["device"] = st.empty()
         _choice("dtype", "Number format")
+        if gpu:
+            _choice("tf32", "Products on the GPU")
         _field(form, "threads", "CPU threads", "Empty: one fewer than there are processors, for the page itself.")
 
 
@@ -244,7 +275,7 @@ def _config(form: _Form, gpu: str | None) -> RunConfig | None:
         return None
     try:
         config = RunConfig(data=data, in_modes=in_modes, out_modes=out_modes, ranks=ranks, train=train)
-        check_memory(config, machine.free_memory())
+        check_memory([config], machine.free_memory())
     except InputError as error:
         form.refuse(error)
         return None
@@ -272,18 +303,22 @@ def _train(form: _Form) -> TrainConfig | None:
     state = st.session_state
     values: dict[str, Any] = {
         "optimizer": state.opt,
-        "schedule": state.sched,
         "init": state.init,
         "dtype": state.dtype,
         "device": state.device,
-        "lr": form.read("lr", parse_real, "lr"),
+        "tf32": state.tf32 == "true",
         "steps": form.read("steps", parse_whole, "steps"),
         "seed": form.read("seed", parse_whole, "seed"),
     }
+    if state.opt in _BY_RATE:
+        values["lr"] = form.read("lr", parse_real, "lr")
+        values["schedule"] = state.sched
+        if state.sched == "decay":
+            values["decay_fraction"] = form.read("decay", parse_real, "decay_fraction")
+    if state.opt == "als":
+        values["ridge"] = form.read("ridge", parse_real, "ridge")
     if state.opt == "sgd":
         values["momentum"] = form.read("momentum", parse_real, "momentum")
-    if state.sched == "decay":
-        values["decay_fraction"] = form.read("decay", parse_real, "decay_fraction")
     if form.typed("target"):
         values["target_r2"] = form.read("target", parse_real, "target_r2")
     if form.typed("threads"):

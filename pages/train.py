@@ -12,8 +12,10 @@ from dashboard.figures import Axes
 from dashboard.live_run import live_run
 from dashboard.picture import picture
 from dashboard.result import result
+from ttcore import machine
 from ttcore.config import RunConfig
 from ttcore.engine import RunSnapshot, RunState
+from ttcore.planning import check_memory
 
 SPEEDS = {"full speed": None, "20 steps/s": 20.0, "5 steps/s": 5.0, "1 step/s": 1.0}
 # The script waits this long for a run's first losses, or its answer to a button, so that neither needs a tick.
@@ -137,6 +139,9 @@ def layer_picture(config: RunConfig) -> None:
         picture(network_svg(shape), key="network")
     with right:
         picture(size_svg(shape), key="size")
+    if config.train.optimizer != "als":
+        plan = check_memory([config], machine.free_memory()).training
+        st.caption(f"Planned: {plan.headline}.", help=f"```\n{plan.report()}\n```")
     notes = [config.clipped_note, config.padding_note]
     if shape.parameter_ratio >= 1:
         notes.append("This layer is not smaller than the full one: lower the ranks to compress.")

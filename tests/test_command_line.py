@@ -44,6 +44,7 @@ def test_every_option_reaches_its_setting():
     config = asked(
         *split("--preset planted --in-modes 64,64 --out-modes 4,4 --ranks 3 --optimizer sgd --lr 0,1 --momentum 0.5"),
         *split("--schedule constant --decay-fraction 0.25 --steps 1e3 --target-r2 0.9 --init he --seed 7"),
+        *split("--ridge 1e-6 --tf32 True"),
         *split("--dtype float64 --device cpu --threads 2 --data-seed 5 --train-samples 100 --test-samples 50"),
         *split("--noise 0.5 --teacher-ranks 2,3,2 --teacher-in-modes 8x8x8x8 --teacher-out-modes 2,2,2,2"),
     )
@@ -53,6 +54,7 @@ def test_every_option_reaches_its_setting():
         "optimizer": "sgd",
         "lr": 0.1,
         "momentum": 0.5,
+        "ridge": 1e-6,
         "schedule": "constant",
         "decay_fraction": 0.25,
         "steps": 1000,
@@ -61,11 +63,20 @@ def test_every_option_reaches_its_setting():
         "seed": 7,
         "dtype": "float64",
         "device": "cpu",
+        "tf32": True,
         "threads": 2,
     }
     data = plain["data"]
     assert (data["seed"], data["train_samples"], data["test_samples"], data["noise"]) == (5, 100, 50, 0.5)
     assert data["teacher_ranks"] == [2, 3, 2]
+
+
+def test_a_method_of_few_steps_has_its_own_number_of_them():
+    assert asked("--optimizer", "lbfgs").train.steps == 1000
+    assert asked("--optimizer", "als").train.steps == 240
+    assert asked("--optimizer", "als", "--steps", "7").train.steps == 7
+    assert asked("--optimizer", "sgd").train.steps == 10_000
+    assert asked("--preset", "reference-fast", "--lr", "0.2").train.steps == 2000
 
 
 def test_a_rank_for_each_bond():
@@ -112,14 +123,17 @@ BAD = {
     "--momentum 1": "momentum",
     "--decay-fraction 0": "decay_fraction",
     "--target-r2 2": "target_r2",
-    "--optimizer lbfgs": "adam, sgd",
+    "--optimizer newton": "adam, sgd, lbfgs, als",
+    "--optimizer als --ridge 0": "ridge",
+    "--ridge nan": "ridge",
+    "--tf32 perhaps": "true or false",
     "--schedule cosine": "constant, decay",
     "--init zeros": "unit, glorot, he",
     "--dtype float16": "float32, float64",
     "--device tpu": "auto, cpu, cuda",
     "--threads 0": "threads",
     "--seed -1": "seed",
-    "--preset mnist": "reference, planted",
+    "--preset mnist": "reference, reference-fast, planted",
     "--data-seed 5": "planted",
     "--noise 0.5": "planted",
     "--preset planted --noise -1": "noise",

@@ -135,7 +135,12 @@ def test_notes_name_the_numbers():
         ("target_r2", 1.5, "1.5"),
         ("target_r2", math.nan, "nan"),
         ("target_r2", -math.inf, "-inf"),
-        ("optimizer", "lbfgs", "adam, sgd"),
+        ("optimizer", "newton", "adam, sgd, lbfgs, als"),
+        ("ridge", 0, "0"),
+        ("ridge", 2, "2"),
+        ("ridge", math.nan, "nan"),
+        ("tf32", "yes", "true or false"),
+        ("tf32", 1, "true or false"),
         ("optimizer", ["adam"], "adam, sgd"),
         ("schedule", "cosine", "constant, decay"),
         ("init", "zeros", "unit, glorot, he"),
@@ -268,7 +273,7 @@ def test_anything_that_is_whole_will_do():
 
 
 def test_an_unknown_preset():
-    with pytest.raises(InputError, match="reference, planted") as refused:
+    with pytest.raises(InputError, match="reference, reference-fast, planted") as refused:
         preset("mnist")
     assert refused.value.field == "preset"
 

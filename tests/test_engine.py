@@ -236,7 +236,7 @@ def test_a_queued_run_is_stopped_at_once(runs):
 def test_runs_take_turns_and_their_numbers_do_not_change(runs, monkeypatch):
     monkeypatch.setattr(engine, "TURN_SECONDS", 0.05)
     monkeypatch.setattr(engine, "STOP_SECONDS", 5.0)
-    configs = [tiny(steps=1000, lr=0.01, seed=seed, schedule="decay") for seed in (1, 2)]
+    configs = [tiny(steps=4000, lr=0.01, seed=seed, schedule="decay") for seed in (1, 2)]
     both = [runs.submit(config, owner) for config, owner in zip(configs, ("ann", "bob"), strict=True)]
     turns: list[str] = []
     while any(runs.snapshot(run).active for run in both):

@@ -73,7 +73,7 @@ def test_states_in_words():
     columns = table(runs)
     assert columns["state"] == [
         "queued", "running", "paused", "failed",
-        "steps done", "target reached", "stopped", "not finite", "failed",
+        "steps done", "target reached", "stopped", "converged", "not finite", "failed",
     ]  # fmt: skip
     assert columns["train R²"][:4] == [None] * 4
     assert columns["best R²"][:4] == [None] * 4

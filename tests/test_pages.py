@@ -140,9 +140,49 @@ def test_typed_modes_move_the_number_of_cores(open_app):
     assert not app.error
 
 
+def notes(app: AppTest) -> list[str]:
+    """What stands below the pictures of the layer, beside the plan."""
+    return [caption.value for caption in app.main.caption if not caption.value.startswith("Planned: ")]
+
+
+def test_the_plan_is_told_and_follows_the_settings(open_app):
+    app = open_app()
+    (plan,) = [caption.value for caption in app.main.caption if caption.value.startswith("Planned: ")]
+    assert "FLOP a step" in plan and "the dense layer's" in plan
+    app = typed(app, **{"in": "4096,1", "out": "1,16"})
+    (other,) = [caption.value for caption in app.main.caption if caption.value.startswith("Planned: ")]
+    assert other != plan
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "als"])
+def test_a_method_without_a_rate_shows_none_and_has_its_own_steps(open_app, method):
+    app = open_app()
+    app.selectbox(key="opt").select(method)
+    drawn(app.run())
+    keys = {getattr(element, "key", None) for element in leaves(app.sidebar)}
+    assert not keys & {"lr", "sched", "decay", "momentum"}
+    assert ("ridge" in keys) == (method == "als")
+    steps = {"lbfgs": "1000", "als": "240"}[method]
+    assert app.text_input(key="steps").value == steps
+    assert settings_of(app) == {"opt": method, "steps": steps}
+    assert not app.button(key="train").disabled
+    app.selectbox(key="opt").select("adam")
+    drawn(app.run())
+    assert app.text_input(key="steps").value == "10000"
+    assert app.text_input(key="lr").value == "0.05"
+
+
+def test_tf32_is_offered_where_there_is_a_gpu(open_app, engine, monkeypatch):
+    app = open_app(tf32="true")
+    assert "tf32" not in {getattr(element, "key", None) for element in leaves(app.sidebar)}
+    monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
+    drawn(app.run())
+    assert app.selectbox(key="tf32").value == "true"
+
+
 def test_padding_is_shown(open_app):
     app = typed(open_app(), **{"in": "9,8,8,8", "out": "3,2,2,2"})
-    (note,) = [caption.value for caption in app.main.caption]
+    (note,) = notes(app)
     assert "Padding: inputs are padded with 512 zeros to 4608 and 8 surplus of 24 outputs are dropped." in note
     assert not app.button(key="train").disabled
 
@@ -151,7 +191,7 @@ def test_padding_is_shown(open_app):
 def test_a_rank_of_a_million_is_clipped_and_says_so(open_app, how):
     app = open_app(rank="1000000") if how == "in the address" else typed(open_app(), ranks="1000000")
     assert app.text_input(key="ranks").value == "1000000"
-    (note,) = [caption.value for caption in app.main.caption]
+    (note,) = notes(app)
     assert "1000000" in note
     assert "trained with (16, 256, 16)" in note
     assert not app.error
@@ -200,10 +240,11 @@ def test_settings_survive_a_look_at_another_page(open_app):
 
 @pytest.mark.parametrize("key", ["preset", *address.DEFAULTS])
 @pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
-def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, key, garbage):
+def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, engine, monkeypatch, key, garbage):
+    monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
     app = open_app(**{"preset": "planted", "sched": "decay"} | {key: garbage})
-    if key == "momentum":
-        app.selectbox(key="opt").select("sgd")
+    if key in ("momentum", "ridge"):
+        app.selectbox(key="opt").select("sgd" if key == "momentum" else "als")
         drawn(app.run())
     said = [warning.value for warning in app.sidebar.warning if f"`{key}" in warning.value]
     refused = beside(app, key)

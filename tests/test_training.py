@@ -61,6 +61,7 @@ def oracle(config: RunConfig) -> tuple[list[float], list[torch.Tensor]]:
     return losses, [core.detach() for core in cores]
 
 
+# Held against the plain loop.
 RUNS = {
     "adam": tiny(steps=50),
     "adam, decaying": tiny(steps=50, schedule="decay", decay_fraction=0.6, lr=0.1),
@@ -74,6 +75,16 @@ RUNS = {
     "low rank": tiny(steps=50, in_modes=(12, 1), out_modes=(1, 4), ranks=2),
     "three cores": tiny(steps=50, in_modes=(3, 2, 2), out_modes=(2, 1, 2), ranks=(2, 3)),
     "clipped ranks": tiny(steps=50, ranks=1_000_000),
+    "gram": tiny(steps=50, train_samples=400),
+}
+# Methods without such a loop beside them; the laws of a run hold for them all the same.
+OTHERS = {
+    "lbfgs": tiny(steps=20, optimizer="lbfgs"),
+    "lbfgs in float32": tiny(steps=20, optimizer="lbfgs", dtype="float32"),
+    "lbfgs, padded": tiny(steps=20, optimizer="lbfgs", in_modes=(4, 4), out_modes=(3, 2), ranks=3),
+    "als": tiny(steps=6, optimizer="als", ranks=1),
+    "als, padded": tiny(steps=6, optimizer="als", in_modes=(4, 4), out_modes=(3, 2), ranks=2, noise=0.5),
+    "als, three cores": tiny(steps=10, optimizer="als", in_modes=(3, 2, 2), out_modes=(2, 1, 2), ranks=2, noise=0.5),
 }
 
 
@@ -94,9 +105,10 @@ def test_it_trains_in_single_precision():
     assert all(core.dtype == np.float32 for core in outcome.finished.cores)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", RUNS | OTHERS)
 def test_the_laws_of_a_run(name):
-    config = RUNS[name]
+    config = (RUNS | OTHERS)[name]
+    rough = config.train.dtype == "float32"
     outcome = run(config)
     events, finished = outcome.events, outcome.finished
 
@@ -119,18 +131,20 @@ def test_the_laws_of_a_run(name):
     dataset = load(config.data)
     for cores, mse in [(finished.cores, finished.train.mse), (finished.best_cores, finished.best.mse)]:
         weight = dense_by_einsum([torch.from_numpy(core) for core in cores], config.shape).numpy()
-        assert np.mean((dataset.x_train @ weight.T - dataset.y_train) ** 2) == pytest.approx(mse, rel=1e-9)
+        expected = np.mean((dataset.x_train @ weight.T - dataset.y_train) ** 2)
+        assert mse == pytest.approx(expected, rel=1e-4 if rough else 1e-9, abs=1e-7 if rough else 1e-20)
     assert finished.best.mse == min(outcome.losses.min(), finished.train.mse)
     assert finished.best.mse == [*outcome.losses, finished.train.mse][finished.best.step]
 
     weight = dense_by_einsum([torch.from_numpy(core) for core in finished.cores], config.shape).numpy()
-    np.testing.assert_allclose(finished.weight, weight, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(finished.weight, weight, rtol=1e-4 if rough else 1e-10, atol=1e-6 if rough else 1e-12)
     for x, y, scores in [
         (dataset.x_train, dataset.y_train, finished.train),
         (dataset.x_test, dataset.y_test, finished.test),
     ]:
-        assert scores.r2 == pytest.approx(r2_score(y.reshape(-1), (x @ weight.T).reshape(-1)), abs=1e-9)
-        assert scores.mse == pytest.approx(np.mean((x @ weight.T - y) ** 2), rel=1e-9)
+        slack = 1e-6 if rough else 1e-9
+        assert scores.r2 == pytest.approx(r2_score(y.reshape(-1), (x @ weight.T).reshape(-1)), abs=slack)
+        assert scores.mse == pytest.approx(np.mean((x @ weight.T - y) ** 2), rel=100 * slack, abs=slack**2)
     actual, predicted = finished.predictions["test"]
     np.testing.assert_allclose(actual, dataset.y_test.reshape(-1), rtol=1e-6)
     np.testing.assert_allclose(predicted, (dataset.x_test @ weight.T).reshape(-1), rtol=1e-4, atol=1e-5)
@@ -152,9 +166,10 @@ def over_the_wire(event: Paused) -> TrainingState:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("pauses", [(0,), (1,), (7,), (3, 1, 9), (30,)], ids=str)
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs", "als"])
 def test_a_run_resumed_equals_a_run_not_interrupted_bit_by_bit(optimizer, pauses, dtype):
-    config = tiny(optimizer=optimizer, dtype=dtype, schedule="decay", lr=0.05)
+    # Noise, so that no method is done before its last step.
+    config = tiny(optimizer=optimizer, dtype=dtype, schedule="decay", lr=0.05, noise=0.5)
     whole = run(config)
     events: list[Any] = []
     state = None
@@ -308,13 +323,7 @@ def test_a_pause_before_the_loss_fails_loses_nothing(before):
 @pytest.fixture(params=[2, 7, 25, 1000])
 def rarely(request, monkeypatch):
     """Losses stay unread for this many steps, as they do where each look waits for the device."""
-    original = training._Trainer.__init__
-
-    def patched(self, *arguments):
-        original(self, *arguments)
-        self._check_every = request.param
-
-    return lambda: monkeypatch.setattr(training._Trainer, "__init__", patched)
+    return lambda: monkeypatch.setattr(training, "look_every", lambda device: request.param)
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd, decaying", "padded", "one core"])
@@ -412,13 +421,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_allocated(monkeypatch):
 
 
 def test_little_memory_chooses_another_plan(monkeypatch):
-    config = tiny(in_modes=(3, 2, 2), out_modes=(1, 2, 2), ranks=2, train_samples=3000, test_samples=2)
-    spent = 8 * 6 * config.shape.num_parameters
-    spent += planning.data_bytes(config.data, "float64") + planning.full_model_bytes(config.data)
+    # The quickest way here needs xᵀx, which is larger than all else.
+    config = tiny(teacher_in_modes=(16, 16), in_modes=(16, 16), train_samples=2000, test_samples=2, steps=5)
     monkeypatch.setattr(training.machine, "free_memory", lambda: 2**40)
-    cheapest = training._resolve(config, None).plan
-    monkeypatch.setattr(training.machine, "free_memory", lambda: spent + 8 * (cheapest.peak_elements - 1))
-    smaller = training._resolve(config, None).plan
+    cheapest = training.resolve([config], None).plan
+    assert cheapest.order == "gram"
+    monkeypatch.setattr(planning, "_SHARE_OF_FREE", 50)
+    monkeypatch.setattr(training.machine, "free_memory", lambda: 50 * 8 * (cheapest.peak_elements - 1))
+    smaller = training.resolve([config], None).plan
     assert smaller.peak_elements < cheapest.peak_elements
     started, *_, finished = run(config).events
     assert started.plan == str(smaller)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ttcore.layers import TTLinear
     from ttcore.presets import PRESETS, preset
     from ttcore.shapes import TTShape, factorize
-    from ttcore.training import train
+    from ttcore.training import train, train_many
 
 _HOMES = {
     "Control": "control",
@@ -40,6 +40,7 @@ _HOMES = {
     "load_cores": "export",
     "preset": "presets",
     "train": "training",
+    "train_many": "training",
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
@@ -54,6 +55,7 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "load",
     "Dataset",
     "train",
+    "train_many",
     "Control",
     "Event",
     "StopReason",

@@ -19,8 +19,8 @@ from ttcore.config import DataConfig, RunConfig, TrainConfig, with_modes
 from ttcore.control import Control
 from ttcore.errors import InputError
 from ttcore.events import Finished, FullModel, Progress, Started, StopReason
-from ttcore.parse import parse_modes, parse_ranks, parse_real, parse_whole
-from ttcore.presets import PRESETS, preset
+from ttcore.parse import parse_flag, parse_modes, parse_ranks, parse_real, parse_whole
+from ttcore.presets import PRESETS, preset, usual_steps
 
 EXIT_INPUT, EXIT_NOT_FINITE, EXIT_INTERRUPTED = 2, 3, 130
 _EXIT_CODES = {StopReason.NOT_FINITE: EXIT_NOT_FINITE, StopReason.STOPPED: EXIT_INTERRUPTED}
@@ -40,17 +40,19 @@ _OPTIONS: dict[str, tuple[str, str, Callable[[str, str], Any], str]] = {
     "in-modes": ("run", "in_modes", parse_modes, "input modes, e.g. 8,8,8,8"),
     "out-modes": ("run", "out_modes", parse_modes, "output modes, e.g. 2,2,2,2"),
     "ranks": ("run", "ranks", parse_ranks, "one rank for every bond, or one for each: 8 or 4,8,4"),
-    "optimizer": ("train", "optimizer", _text, "adam or sgd"),
-    "lr": ("train", "lr", parse_real, "learning rate"),
+    "optimizer": ("train", "optimizer", _text, "adam, sgd, lbfgs or als (alternating least squares)"),
+    "lr": ("train", "lr", parse_real, "learning rate of Adam and SGD"),
     "momentum": ("train", "momentum", parse_real, "momentum of SGD"),
     "schedule": ("train", "schedule", _text, "constant, or decay: constant and then linear to zero"),
     "decay-fraction": ("train", "decay_fraction", parse_real, "the last fraction of the steps, over which it falls"),
-    "steps": ("train", "steps", parse_whole, "updates"),
+    "ridge": ("train", "ridge", parse_real, "of als: how strongly a core is held where the data do not determine it"),
+    "steps": ("train", "steps", parse_whole, "updates; for lbfgs iterations, for als cores solved for"),
     "target-r2": ("train", "target_r2", parse_real, "stop when the training R² reaches this"),
     "init": ("train", "init", _text, "start: unit, glorot or he"),
     "seed": ("train", "seed", parse_whole, "seed of the start"),
     "dtype": ("train", "dtype", _text, "float32 or float64"),
     "device": ("train", "device", _text, "auto, cpu or cuda"),
+    "tf32": ("train", "tf32", parse_flag, "true for quicker, coarser products of float32 on a GPU"),
     "threads": ("train", "threads", parse_whole, "CPU threads"),
     "data-seed": ("data", "seed", parse_whole, "seed of the planted data"),
     "teacher-in-modes": ("data", "teacher_in_modes", parse_modes, "input modes of the planted teacher"),
@@ -102,7 +104,10 @@ def _config(asked: argparse.Namespace) -> RunConfig:
     # The base's modes hold as long as nothing was given that asks for others.
     if not any(name.endswith("_modes") for name in [*given["run"], *given["data"]]):
         run |= {"in_modes": base.in_modes, "out_modes": base.out_modes}
-    return RunConfig(**with_modes(run), train=TrainConfig(**_values(base.train) | given["train"]))
+    train = _values(base.train) | given["train"]
+    if "optimizer" in given["train"] and "steps" not in given["train"]:
+        train["steps"] = usual_steps(train["optimizer"], train["steps"])
+    return RunConfig(**with_modes(run), train=TrainConfig(**train))
 
 
 def _values(config: DataConfig | TrainConfig) -> dict[str, Any]:

@@ -97,3 +97,10 @@ def choice(value: object, options: Sequence[str], field: str) -> str:
     if not isinstance(value, str) or value not in options:
         raise InputError(f"{field} must be one of {', '.join(options)}, and {shown(value)} is not", field)
     return value
+
+
+def boolean(value: object, field: str) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{field} must be true or false, and {shown(value)} is not", field)
+    return value

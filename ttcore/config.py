@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
-from ttcore.checks import as_integer, choice, positive_integers, real, show, shown, whole
+from ttcore.checks import as_integer, boolean, choice, positive_integers, real, show, shown, whole
 from ttcore.errors import InputError
 from ttcore.shapes import TTShape, factorize
 
 Source = Literal["reference", "planted"]
-Optimizer = Literal["adam", "sgd"]
+Optimizer = Literal["adam", "sgd", "lbfgs", "als"]
 Schedule = Literal["constant", "decay"]
 Init = Literal["unit", "glorot", "he"]
 DType = Literal["float32", "float64"]
@@ -139,11 +139,13 @@ class TrainConfig(_JSON):
     """How the cores are trained: full batch, mean squared error."""
 
     optimizer: Optimizer = "adam"
-    # Learning rate of the first step.
+    # Learning rate of the first step; of Adam and SGD.
     lr: float = 0.05
     # Of SGD alone.
     momentum: float = 0.9
-    # "constant", or "decay": constant, then linear to zero over the last `decay_fraction` of the steps.
+    # Of alternating least squares alone: on the change of a core, relative to the mean of its system's diagonal.
+    ridge: float = 1e-8
+    # Of Adam and SGD: "constant", or "decay": constant, then to zero linearly in the last `decay_fraction` of steps.
     schedule: Schedule = "constant"
     decay_fraction: float = 0.5
     steps: int = 10_000
@@ -154,6 +156,8 @@ class TrainConfig(_JSON):
     seed: int = 0
     dtype: DType = "float32"
     device: Device = "auto"
+    # On a GPU: products of float32 numbers in the quicker and coarser TF32.
+    tf32: bool = False
     # CPU threads; None: chosen when the run starts, and recorded in its result.
     threads: int | None = None
 
@@ -166,6 +170,8 @@ class TrainConfig(_JSON):
         choice(self.device, get_args(Device), "device")
         put(self, "lr", real(self.lr, "lr", "a number above 0 and at most 1000, e.g. 0.05", above=0, high=1000))
         put(self, "momentum", real(self.momentum, "momentum", "at least 0 and below 1, e.g. 0.9", low=0, below=1))
+        put(self, "ridge", real(self.ridge, "ridge", "above 0 and at most 1, e.g. 1e-8", above=0, high=1))
+        put(self, "tf32", boolean(self.tf32, "tf32"))
         rule = "above 0 and at most 1, e.g. 0.4 for the last 40 %"
         put(self, "decay_fraction", real(self.decay_fraction, "decay_fraction", rule, above=0, high=1))
         put(self, "steps", whole(self.steps, "steps", 1, MAX_STEPS))

@@ -1,4 +1,7 @@
-"""What a run says while it runs, and why it stopped. Plain values and NumPy arrays; no torch."""
+"""What a run says while it runs, and why it stopped. Plain values and NumPy arrays; no torch.
+
+Each event says in `run` which of the runs that were asked for together it is about, counted from 0.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ class StopReason(StrEnum):
     STEPS_DONE = "steps_done"
     TARGET_REACHED = "target_reached"
     STOPPED = "stopped"
+    CONVERGED = "converged"
     NOT_FINITE = "not_finite"
     FAILED = "failed"
 
@@ -26,6 +30,7 @@ _SENTENCES = {
     StopReason.STEPS_DONE: "All steps are done.",
     StopReason.TARGET_REACHED: "The target R² was reached on the training data.",
     StopReason.STOPPED: "Stopped on request.",
+    StopReason.CONVERGED: "Converged: no further step lowers the loss, so this start has reached its minimum.",
     StopReason.NOT_FINITE: (
         "The loss was no longer finite, so the last good cores were kept. Lower the learning rate (a tenth is a good "
         "first try), or choose Adam or another start."
@@ -55,12 +60,15 @@ class Best:
 class Started:
     """The run has its device; everything that was left open is decided now."""
 
+    run: int = 0
     device: str
     device_name: str
     threads: int
     plan: str
     # Updates done before, where a paused run goes on.
     step: int = 0
+    # How many runs train as one with this one, itself included.
+    stacked: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +78,7 @@ class Progress:
     losses[i] is the training loss after first + i updates, before the next one. `step` updates are done by now.
     """
 
+    run: int = 0
     first: int
     step: int
     losses: np.ndarray
@@ -85,6 +94,7 @@ class Progress:
 class FullModel:
     """Least squares with a full weight matrix on the same data."""
 
+    run: int = 0
     parameters: int
     train: Scores
     test: Scores
@@ -108,6 +118,7 @@ class TrainingState:
 class Paused:
     """The run waits; whoever holds this state can let it go on, here or elsewhere."""
 
+    run: int = 0
     state: TrainingState
 
 
@@ -115,6 +126,7 @@ class Paused:
 class Finished:
     """The run has ended; its last and its best cores, and what it predicts."""
 
+    run: int = 0
     stop_reason: StopReason
     step: int
     seconds: float

@@ -33,6 +33,14 @@ def parse_real(text: str, field: str) -> float:
         raise InputError(f"{field} must be a number such as 0.05, and {shown(text)} is not", field) from None
 
 
+def parse_flag(text: str, field: str) -> bool:
+    """ "true" or "false", in any case."""
+    known = {"true": True, "false": False}
+    if text.strip().lower() not in known:
+        raise InputError(f"{field} must be true or false, and {shown(text)} is not", field)
+    return known[text.strip().lower()]
+
+
 def parse_modes(text: str, field: str) -> tuple[int, ...]:
     """ "8,8,8,8", "8 8 8 8" or "8x8x8x8" as a tuple of integers."""
     parts = [part for part in _SEPARATORS.split(text.strip().strip("()[]")) if part]

@@ -29,6 +29,17 @@ PRESETS = {
             train=TrainConfig(optimizer="adam", lr=0.05, schedule="constant", steps=10_000, init="unit"),
         ),
     ),
+    "reference-fast": Preset(
+        title="Reference, fast",
+        description=(
+            "The same task in a fifth of the steps: Adam at twice the rate, which falls to zero in the end, reaches "
+            "the published R² of 0.944 in a second or two."
+        ),
+        config=RunConfig(
+            data=DataConfig(source="reference"),
+            train=TrainConfig(optimizer="adam", lr=0.1, schedule="decay", decay_fraction=0.4, steps=2_000, init="unit"),
+        ),
+    ),
     "planted": Preset(
         title="Planted",
         description=(
@@ -43,6 +54,15 @@ PRESETS = {
         ),
     ),
 }
+
+
+# Methods whose steps are worth many of Adam's, and how many of them a person would start with.
+USUAL_STEPS = {"lbfgs": 1_000, "als": 240}
+
+
+def usual_steps(optimizer: str, otherwise: int) -> int:
+    """Steps to start with: the method's own, or `otherwise`, a preset's."""
+    return USUAL_STEPS.get(optimizer, otherwise)
 
 
 def preset(name: str) -> RunConfig:

@@ -133,6 +133,13 @@ def replace_ranks(shape: TTShape, ranks: int | Sequence[int]) -> TTShape:
     return TTShape(shape.in_modes, shape.out_modes, ranks, shape.in_features, shape.out_features)
 
 
+def stacked_shape(shapes: Sequence[TTShape]) -> TTShape:
+    """The common shape of layers with the same modes and sizes: the largest of their ranks at every bond."""
+    if len(shapes) == 1:
+        return shapes[0]
+    return replace_ranks(shapes[0], [max(ranks) for ranks in zip(*(shape.ranks for shape in shapes), strict=True)])
+
+
 def factorize(size: int, num_modes: int) -> tuple[int, ...]:
     """Split a size into `num_modes` modes, largest first, whose product is at least `size`.
 

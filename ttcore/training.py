@@ -1,4 +1,4 @@
-"""train(RunConfig, control=None) -> Iterator[Event]: the one path of a run, whoever asks for it.
+"""train(RunConfig, control=None) -> Iterator[Event]: the one path of a run, whoever asks; train_many for several.
 
 It knows nothing of threads, processes or screens. Loss t is the training loss after t updates, before the next one.
 """
@@ -7,33 +7,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from ttcore import machine, metrics, ttmatrix
-from ttcore.baselines import WEIGHT_COLUMNS, WEIGHT_ROWS, full_model
-from ttcore.config import RunConfig, TrainConfig
+from ttcore import machine
+from ttcore.baselines import full_model
+from ttcore.config import RunConfig
 from ttcore.control import Control, Turn
-from ttcore.datasets import Dataset, load
-from ttcore.downsample import pick, pool
+from ttcore.datasets import load
 from ttcore.errors import InputError
-from ttcore.events import Best, Event, Finished, Paused, Progress, Scores, Started, StopReason, TrainingState
-from ttcore.planning import Plan, check_memory
-from ttcore.shapes import TTShape
+from ttcore.events import Event, Paused, Started, StopReason, TrainingState
+from ttcore.planning import check_memory
+from ttcore.trainer import Runtime, Samples, Trainer
+from ttcore.ttmatrix import device_class
 
-# Seconds between events. Each costs the test samples a forward, and the listener a message.
+# Seconds between events of a run. Each costs the listener a message.
 EVENT_INTERVAL = 0.1
+# Scores on train and test, beside the losses, take at most about this share of the time.
+MEASURING_SHARE = 0.01
 # The full model waits this long after the first event, so that it never delays the first picture.
 FULL_MODEL_DELAY = 0.5
-# Steps between two looks at the loss on a device where each look waits for the device.
-CHECK_EVERY_ON_CUDA = 25
-# Points of the predicted-against-actual pictures.
-PREDICTION_POINTS = 1500
+# Steps between two looks at the losses on a device where each look waits for the device.
+LOOK_EVERY_ON_CUDA = 25
+
+# Methods whose runs can share every step.
+_STACKABLE = ("adam", "sgd")
 
 
 def train(
@@ -54,86 +54,156 @@ def train(
     control, unless it is closed), and last Finished.
     Raises InputError for `cuda` without a GPU and for what does not fit in memory, before anything is allocated.
     """
+    return train_many([config], control, resume_from=[resume_from], default_threads=default_threads)
+
+
+def train_many(
+    configs: Sequence[RunConfig],
+    control: Control | None = None,
+    *,
+    resume_from: Sequence[TrainingState | None] | None = None,
+    default_threads: int | None = None,
+) -> Iterator[Event]:
+    """Train several layers; runs with the same data, modes, optimizer (Adam or SGD), dtype and device train as one.
+
+    These may differ in ranks, seed, start, rate, schedule, steps and target. Their losses are those that each has
+    alone. Runs that have nothing in common, or would be slower or too large together, train one after another.
+
+    configs: their places are what `run` in the events means.
+    control: one for all of them.
+    resume_from: a state or None for each.
+    Yields each run's events as `train` does. A run that ends early leaves the others as quick as without it.
+    """
     control = control or Control()
-    runtime = _resolve(config, default_threads)
+    states = list(resume_from) if resume_from is not None else [None] * len(configs)
+    groups = [part for group in _alike(configs) for part in _divided(group, configs, default_threads)]
+    for numbers, runtime in groups:
+        yield from _train_stack(numbers, [configs[n] for n in numbers], control, runtime, [states[n] for n in numbers])
+
+
+def _alike(configs: Sequence[RunConfig]) -> list[list[int]]:
+    """Places of runs that may train as one."""
+    groups: dict[object, list[int]] = {}
+    for number, config in enumerate(configs):
+        train = config.train
+        layer = (config.data, config.in_modes, config.out_modes)
+        how = (train.optimizer, train.dtype, train.device, train.tf32, train.threads)
+        key: object = (layer, how) if train.optimizer in _STACKABLE else number
+        groups.setdefault(key, []).append(number)
+    return list(groups.values())
+
+
+def _divided(
+    numbers: list[int], configs: Sequence[RunConfig], default_threads: int | None
+) -> list[tuple[list[int], Runtime]]:
+    """The group as one, or in parts where it is too large for the memory or would be slower than its parts."""
+    together = [configs[number] for number in numbers]
+    if len(numbers) == 1:
+        return [(numbers, resolve(together, default_threads))]
+    middle = len(numbers) // 2
+    try:
+        runtime = resolve(together, default_threads)
+    except InputError:
+        runtime = None
+    if runtime is not None and _quicker_together(runtime, together, default_threads):
+        return [(numbers, runtime)]
+    return _divided(numbers[:middle], configs, default_threads) + _divided(numbers[middle:], configs, default_threads)
+
+
+def _quicker_together(runtime: Runtime, configs: Sequence[RunConfig], default_threads: int | None) -> bool:
+    """Whether a step of all is estimated to take no longer than a step of each."""
+    return runtime.plan.seconds <= sum(resolve([config], default_threads).plan.seconds for config in configs)
+
+
+def _train_stack(
+    numbers: Sequence[int],
+    configs: Sequence[RunConfig],
+    control: Control,
+    runtime: Runtime,
+    states: Sequence[TrainingState | None],
+) -> Iterator[Event]:
     torch.set_num_threads(runtime.threads)
-    yield Started(
-        device=str(runtime.device),
-        device_name=_device_name(runtime.device),
-        threads=runtime.threads,
-        plan=str(runtime.plan),
-        step=resume_from.step if resume_from else 0,
-    )
-    samples = _Samples(load(config.data), runtime)
-    trainer = _Trainer(config, runtime, samples, resume_from)
-    yield from _run(config, control, trainer, full_model_done=resume_from is not None and resume_from.full_model_done)
-
-
-def _run(config: RunConfig, control: Control, trainer: _Trainer, full_model_done: bool) -> Iterator[Event]:
-    # A run that goes on had its first picture long ago.
-    first_event_at: float | None = None if trainer.step == 0 else -math.inf
+    torch.backends.cuda.matmul.allow_tf32 = configs[0].train.tf32
+    for number, state in zip(numbers, states, strict=True):
+        yield Started(
+            run=number,
+            device=str(runtime.device),
+            device_name=_device_name(runtime.device),
+            threads=runtime.threads,
+            plan=str(runtime.plan),
+            step=state.step if state else 0,
+            stacked=len(numbers),
+        )
+    data = configs[0].data
+    trainer = Trainer(numbers, configs, runtime, Samples(load(data), configs[0].shape, runtime), states)
+    # Runs whose full model has been told.
+    told = {number for number, state in zip(numbers, states, strict=True) if state and state.full_model_done}
+    # Runs that go on had their first picture long ago.
+    first_event_at = None if all(state is None for state in states) else -math.inf
     last_event_at = -math.inf
-    reason = StopReason.STEPS_DONE
-    while trainer.step < config.train.steps:
+    began, measuring = time.perf_counter(), 0.0
+    while True:
+        for run in trainer.take_ended():
+            yield trainer.report(run)
+            if run.number not in told and run.reason is not StopReason.STOPPED:
+                yield replace(full_model(data), run=run.number)
+            yield trainer.finish(run)
+        if not trainer.runs:
+            return
         turn = control.turn()
         if turn is Turn.STOP:
-            reason = StopReason.STOPPED
-            break
-        if turn is Turn.PAUSE:
-            yield trainer.report()
-            if trainer.broken:
-                break
-            yield Paused(state=trainer.state(full_model_done))
-            control.wait_while_paused()
-            continue
-        verdict = trainer.advance()
-        if verdict is not None:
-            reason = verdict
-            break
-        now = time.perf_counter()
-        if now - last_event_at >= EVENT_INTERVAL:
-            event = trainer.report()
+            trainer.stop()
+        elif turn is Turn.PAUSE:
+            asked = list(trainer.runs)
+            for run in asked:
+                yield trainer.report(run)
+            # A last look may have found that a run is broken; then its end comes first.
+            if trainer.runs == asked:
+                for run in asked:
+                    yield Paused(run=run.number, state=trainer.state(run, run.number in told))
+                control.wait_while_paused()
+        else:
+            trainer.advance()
+            now = time.perf_counter()
+            if now - last_event_at < EVENT_INTERVAL or not trainer.runs:
+                continue
+            measured = measuring <= MEASURING_SHARE * (now - began)
+            for run in list(trainer.runs):
+                yield trainer.report(run, measured)
             last_event_at = time.perf_counter()
+            measuring += (last_event_at - now) if measured else 0.0
             if first_event_at is None:
                 first_event_at = last_event_at
-            yield event
-            if not full_model_done and now - first_event_at >= FULL_MODEL_DELAY:
-                full_model_done = True
-                yield full_model(config.data)
-    yield trainer.report()
-    if trainer.broken:
-        reason = StopReason.NOT_FINITE
-    if not full_model_done and reason is not StopReason.STOPPED:
-        yield full_model(config.data)
-    yield trainer.finish(reason)
+            if now - first_event_at >= FULL_MODEL_DELAY:
+                for run in trainer.runs:
+                    if run.number not in told:
+                        told.add(run.number)
+                        yield replace(full_model(data), run=run.number)
 
 
-@dataclass(frozen=True)
-class _Runtime:
-    """What a run leaves open, decided once."""
+def resolve(configs: Sequence[RunConfig], default_threads: int | None) -> Runtime:
+    """What the runs leave open, decided for all of them together.
 
-    device: torch.device
-    dtype: torch.dtype
-    threads: int
-    # For the training batch, and for the test batch.
-    plan: Plan
-    test_plan: Plan
-
-
-def _resolve(config: RunConfig, default_threads: int | None) -> _Runtime:
-    train = config.train
+    Raises InputError for `cuda` without a GPU and for what does not fit in memory.
+    """
+    train = configs[0].train
     device = resolve_device(train.device)
-    budget = machine.free_memory()
-    plan, test_plan = check_memory(config, budget)
+    plans = check_memory(configs, machine.free_memory())
     if device.type == "cuda":
-        plan, test_plan = check_memory(config, torch.cuda.mem_get_info(device)[0])
-    return _Runtime(
+        plans = check_memory(configs, torch.cuda.mem_get_info(device)[0], device_class(device))
+    return Runtime(
         device=device,
         dtype=getattr(torch, train.dtype),
         threads=train.threads or default_threads or machine.processors(),
-        plan=plan,
-        test_plan=test_plan,
+        plan=plans.training,
+        room=plans.room,
+        look_every=look_every(device) if train.optimizer in _STACKABLE else 1,
     )
+
+
+def look_every(device: torch.device) -> int:
+    """Steps between two looks at the losses."""
+    return LOOK_EVERY_ON_CUDA if device.type == "cuda" else 1
 
 
 def resolve_device(name: str) -> torch.device:
@@ -150,257 +220,3 @@ def resolve_device(name: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-class _Samples:
-    """The data set on the device, with what every evaluation needs of it."""
-
-    def __init__(self, dataset: Dataset, runtime: _Runtime) -> None:
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.tensor(array, dtype=runtime.dtype, device=runtime.device)
-
-        self.x_train, self.y_train = tensor(dataset.x_train), tensor(dataset.y_train)
-        self.x_test, self.y_test = tensor(dataset.x_test), tensor(dataset.y_test)
-        self.train_spread = metrics.spread(dataset.y_train)
-        self.test_spread = metrics.spread(dataset.y_test)
-
-
-class _Trainer:
-    """Cores, optimizer and what has happened so far.
-
-    All cores are views of one flat vector, and their gradients of another, so that an update is one call.
-    """
-
-    def __init__(self, config: RunConfig, runtime: _Runtime, samples: _Samples, state: TrainingState | None) -> None:
-        self._config = config.train
-        self._shape = config.shape
-        self._plan, self._test_plan = runtime.plan, runtime.test_plan
-        self._samples = samples
-        self._check_every = 1 if runtime.device.type == "cpu" else CHECK_EVERY_ON_CUDA
-
-        generator = torch.Generator().manual_seed(config.train.seed)
-        start = ttmatrix.initialize(self._shape, config.train.init, generator=generator, dtype=runtime.dtype)
-        self._flat = torch.cat([core.reshape(-1) for core in start]).to(runtime.device)
-        self._flat.grad = torch.zeros_like(self._flat)
-        self._cores = _views(self._flat, self._shape)
-        for core, gradient in zip(self._cores, _views(self._flat.grad, self._shape), strict=True):
-            core.requires_grad_()
-            core.grad = gradient
-        self._optimizer = _optimizer(config.train, self._flat)
-
-        self.step = 0
-        self._seconds = 0.0
-        self._best = Best(mse=math.inf, r2=-math.inf, step=0)
-        self._best_flat = self._flat.clone()
-        self._good_flat = self._flat.clone()
-        # On a GPU these stay on the device between looks: the best loss, and whether all losses were finite.
-        self._best_loss = torch.full((), math.inf, dtype=runtime.dtype, device=runtime.device)
-        self._finite = torch.ones((), dtype=torch.bool, device=runtime.device)
-        self._unread: list[Tensor] = []
-        self._losses: list[float] = []
-        self._first = 0
-        # A loss was not finite, and the last good cores have been put back.
-        self.broken = False
-        if state is not None:
-            self._load(state)
-
-    def advance(self) -> StopReason | None:
-        """One step, unless its loss says that the run ends here: then why, with the cores as that loss found them."""
-        if self.broken:
-            return StopReason.NOT_FINITE
-        began = time.perf_counter()
-        loss = self._loss_and_gradient()
-        verdict = self._note(loss)
-        if verdict is None:
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._config.rate(self.step)
-            self._optimizer.step()
-            self.step += 1
-        self._seconds += time.perf_counter() - began
-        return verdict
-
-    def report(self) -> Progress:
-        """Everything since the last report, read back from the device in one go."""
-        began = time.perf_counter()
-        self._read_back()
-        self._seconds += time.perf_counter() - began
-        train, test = self._measure()
-        if train is not None and not math.isfinite(train.mse) and not self.broken:
-            self._give_up(self.step)
-            train, test = self._measure()
-        event = Progress(
-            first=self._first,
-            step=self.step,
-            losses=np.array(self._losses, dtype=np.float64),
-            seconds=self._seconds,
-            best=self._best,
-            train=train,
-            test=test,
-        )
-        self._first += len(self._losses)
-        self._losses = []
-        return event
-
-    def state(self, full_model_done: bool) -> TrainingState:
-        """Everything that the next step depends on; to be taken after a report that has found the cores good."""
-        arrays = {"cores": self._flat, "best_cores": self._best_flat}
-        arrays |= {
-            f"optimizer.{name}": value
-            for name, value in self._optimizer.state[self._flat].items()
-            if isinstance(value, Tensor)
-        }
-        return TrainingState(
-            step=self.step,
-            seconds=self._seconds,
-            best=self._best,
-            arrays={name: _array(value) for name, value in arrays.items()},
-            full_model_done=full_model_done,
-        )
-
-    def finish(self, reason: StopReason) -> Finished:
-        samples = self._samples
-        train, test = self._measure()
-        if train.mse < self._best.mse:
-            self._best = Best(mse=train.mse, r2=train.r2, step=self.step)
-            self._best_flat.copy_(self._flat.detach())
-        with torch.no_grad():
-            weight = ttmatrix.to_dense(self._cores, self._shape) if self._weight_is_small() else None
-            predictions = {
-                "train": _points(self._predict(samples.x_train), samples.y_train),
-                "test": _points(self._predict(samples.x_test), samples.y_test),
-            }
-        return Finished(
-            stop_reason=reason,
-            step=self.step,
-            seconds=self._seconds,
-            train=train,
-            test=test,
-            best=self._best,
-            cores=tuple(_array(core) for core in self._cores),
-            best_cores=tuple(_array(core) for core in _views(self._best_flat, self._shape)),
-            weight=pool(_array(weight), WEIGHT_ROWS, WEIGHT_COLUMNS) if weight is not None else np.zeros((0, 0)),
-            predictions=predictions,
-        )
-
-    def _weight_is_small(self) -> bool:
-        """Whether the dense weight takes no more room than the training inputs do."""
-        return self._shape.padded_in_features * self._shape.padded_out_features <= max(
-            2**22, self._samples.x_train.numel()
-        )
-
-    def _loss_and_gradient(self) -> Tensor:
-        assert self._flat.grad is not None
-        self._flat.grad.zero_()
-        predictions = ttmatrix.apply(self._cores, self._samples.x_train, self._shape, self._plan)
-        loss = torch.nn.functional.mse_loss(predictions, self._samples.y_train)
-        loss.backward()
-        return loss.detach()
-
-    def _note(self, loss: Tensor) -> StopReason | None:
-        """Remember a loss and the cores that it belongs to; say whether the run ends with it."""
-        if self._check_every == 1:
-            return self._note_value(loss.item())
-        self._unread.append(loss)
-        self._finite = self._finite & loss.isfinite()
-        better = self._finite & (loss < self._best_loss)
-        self._best_loss = torch.where(better, loss, self._best_loss)
-        self._best_flat = torch.where(better, self._flat, self._best_flat)
-        self._good_flat = torch.where(self._finite, self._flat, self._good_flat)
-        if self.step % self._check_every == 0:
-            return self._read_back()
-        return None
-
-    def _note_value(self, value: float) -> StopReason | None:
-        if not math.isfinite(value):
-            return self._give_up(self.step)
-        self._losses.append(value)
-        self._good_flat.copy_(self._flat)
-        if value < self._best.mse:
-            self._best = Best(mse=value, r2=self._r2(value), step=self.step)
-            self._best_flat.copy_(self._flat)
-        return StopReason.TARGET_REACHED if self._meets_target(value) else None
-
-    def _read_back(self) -> StopReason | None:
-        """Take the losses that still lie on the device; the state tensors are already right for each of them."""
-        if not self._unread:
-            return None
-        values = torch.stack(self._unread).tolist()
-        first = self._first + len(self._losses)
-        self._unread = []
-        for offset, value in enumerate(values):
-            if not math.isfinite(value):
-                return self._give_up(first + offset)
-            self._losses.append(value)
-            if value < self._best.mse:
-                self._best = Best(mse=value, r2=self._r2(value), step=first + offset)
-        return StopReason.TARGET_REACHED if self._meets_target(values[-1]) else None
-
-    def _give_up(self, step: int) -> StopReason:
-        """The loss after `step` updates is not finite: undo the last of them, which made it so."""
-        with torch.no_grad():
-            self._flat.copy_(self._good_flat)
-        self.step = max(0, step - 1)
-        self.broken = True
-        return StopReason.NOT_FINITE
-
-    def _meets_target(self, mse: float) -> bool:
-        return self._config.target_r2 is not None and self._r2(mse) >= self._config.target_r2
-
-    def _r2(self, mse: float) -> float:
-        return metrics.r2(mse, self._samples.train_spread)
-
-    def _predict(self, x: Tensor) -> Tensor:
-        plan = self._plan if x is self._samples.x_train else self._test_plan
-        return ttmatrix.apply(self._cores, x, self._shape, plan)
-
-    def _measure(self) -> tuple[Scores, Scores]:
-        """Scores of the present cores on train and test."""
-        samples = self._samples
-        with torch.no_grad():
-            train_mse = torch.nn.functional.mse_loss(self._predict(samples.x_train), samples.y_train).item()
-            test_mse = torch.nn.functional.mse_loss(self._predict(samples.x_test), samples.y_test).item()
-        return (
-            Scores(mse=train_mse, r2=self._r2(train_mse)),
-            Scores(mse=test_mse, r2=metrics.r2(test_mse, samples.test_spread)),
-        )
-
-    def _load(self, state: TrainingState) -> None:
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.tensor(array, device=self._flat.device)
-
-        with torch.no_grad():
-            self._flat.copy_(tensor(state.arrays["cores"]))
-        self._best_flat = tensor(state.arrays["best_cores"]).to(self._flat.dtype)
-        self._good_flat = self._flat.clone()
-        for name, array in state.arrays.items():
-            kind, _, key = name.partition(".")
-            if kind == "optimizer":
-                self._optimizer.state[self._flat][key] = tensor(array)
-        self.step = self._first = state.step
-        self._seconds = state.seconds
-        self._best = state.best
-        self._best_loss.fill_(state.best.mse)
-
-
-def _optimizer(config: TrainConfig, flat: Tensor) -> torch.optim.Optimizer:
-    if config.optimizer == "adam":
-        return torch.optim.Adam([flat], lr=config.lr, fused=True)
-    return torch.optim.SGD([flat], lr=config.lr, momentum=config.momentum, fused=True)
-
-
-def _views(flat: Tensor, shape: TTShape) -> list[Tensor]:
-    """The cores as views of a flat vector."""
-    sizes = [prod(core) for core in shape.core_shapes]
-    return [part.view(core) for part, core in zip(flat.split(sizes), shape.core_shapes, strict=True)]
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().copy()
-
-
-def _points(predictions: Tensor, targets: Tensor) -> np.ndarray:
-    """(2, points): actual and predicted entries, evenly picked."""
-    chosen = pick(targets.numel(), PREDICTION_POINTS)
-    actual, predicted = (_array(values).reshape(-1)[chosen] for values in (targets, predictions))
-    with np.errstate(over="ignore"):  # what a diverged run predicts need not fit
-        return np.stack([actual, predicted]).astype(np.float32)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ttcore.planning import Plan, plan_contraction
+from ttcore.planning import DeviceClass, Plan, plan_contraction
 from ttcore.shapes import TTShape
 
 
@@ -60,7 +60,10 @@ def core_deviation(shape: TTShape, variance: float) -> float:
 
 def apply(cores: Sequence[Tensor], x: Tensor, shape: TTShape, plan: Plan | None = None) -> Tensor:
     """y = x Wᵀ for x of shape (B, in_features): (B, out_features), contracted as planned."""
-    plan = plan or plan_contraction(shape, x.shape[0], training=torch.is_grad_enabled())
+    if plan is None:
+        # Plans hardly change with the batch, so batches share one up to the next power of two.
+        samples = 1 << max(0, x.shape[0] - 1).bit_length()
+        plan = plan_contraction(shape, samples, training=torch.is_grad_enabled(), device=device_class(x.device))
     if plan.order == "weight":
         cut = len(plan.groups[0])
         return functional.linear(x, _weight(cores, cut)[: shape.out_features, : shape.in_features])
@@ -69,6 +72,11 @@ def apply(cores: Sequence[Tensor], x: Tensor, shape: TTShape, plan: Plan | None 
         x = functional.pad(x, (0, shape.padded_in_features - shape.in_features))
     y = _sweep_left(joined, x) if plan.order == "left" else _sweep_right(joined, x)
     return y[:, : shape.out_features]
+
+
+def device_class(device: torch.device) -> DeviceClass:
+    """What the planner needs to know of a device."""
+    return "cuda" if device.type == "cuda" else "cpu"
 
 
 def to_dense(cores: Sequence[Tensor], shape: TTShape) -> Tensor:
@@ -112,7 +120,7 @@ def _sweep_left(cores: Sequence[Tensor], x: Tensor) -> Tensor:
         r, m, n, s = core.shape
         rest //= m
         matrix = core.permute(2, 3, 0, 1).reshape(n * s, r * m)
-        state = matrix @ state.reshape(samples * done, r * m, rest)  # (B * N, n * s, M_rest)
+        state = _product(matrix, state.reshape(samples * done, r * m, rest))  # (B * N, n * s, M_rest)
         done *= n
     return state.reshape(samples, done)
 
@@ -129,6 +137,16 @@ def _sweep_right(cores: Sequence[Tensor], x: Tensor) -> Tensor:
         r, m, n, s = core.shape
         rest //= m
         matrix = core.permute(0, 2, 1, 3).reshape(r * n, m * s)
-        state = matrix @ state.reshape(samples * rest, m * s, done)  # (B * M_rest, r * n, N)
+        state = _product(matrix, state.reshape(samples * rest, m * s, done))  # (B * M_rest, r * n, N)
         done *= n
     return state.reshape(samples, done)
+
+
+def _product(matrix: Tensor, batch: Tensor) -> Tensor:
+    """matrix (O, I) times each of batch (K, I, C): (K, O, C)."""
+    if batch.shape[2] == 1:
+        return (batch[:, :, 0] @ matrix.T)[:, :, None]
+    if torch.is_grad_enabled():
+        return matrix @ batch
+    # Quicker, but its backward pass would make a gradient of the matrix for each item of the batch.
+    return torch.bmm(matrix.expand(batch.shape[0], *matrix.shape), batch)
