@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
+from benchmarks.results import write_section
 from benchmarks.tables import markdown_table
 from ttcore import TTShape, ttmatrix
 from ttcore.machine import processors
@@ -167,10 +168,14 @@ def main() -> None:
         "90 %",
         "worst",
     ]
-    print(markdown_table(header, rows))
-    print(f"\n{len(timed)} plans of {len(regrets(timed, present))} cases, {arguments.threads} threads, {device}")
-    worst = sorted(regrets(timed, present).items(), key=lambda item: -item[1])[:8]
-    print("\n".join(f"  {value:.2f}  {case}" for case, value in worst), file=sys.stderr)
+    worst = sorted(regrets(timed, present).items(), key=lambda item: -item[1])[:5]
+    text = (
+        "Regret: how many times as long as the quickest plan that was timed the picked one takes. "
+        f"{len(timed)} plans of {len(regrets(timed, present))} cases (layer, samples, forward or training), "
+        f"{arguments.threads} threads.\n\n{markdown_table(header, rows)}\n\nThe worst picks of the constants in "
+        f"`ttcore.planning`: {'; '.join(f'{case} {value:.2f}' for case, value in worst)}."
+    )
+    write_section("calibration", "The planner's picks (`python -m benchmarks.calibration`)", text, device)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.results import write_section
 from benchmarks.tables import markdown_table
 from ttcore import DataConfig, TTLinear, TTShape, load
 from ttcore.layers import INITS
@@ -236,7 +237,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300)
     arguments = parser.parse_args()
-    print(measure(arguments.seeds, arguments.steps))
+    text = measure(arguments.seeds, arguments.steps)
+    write_section("initialization", "Starts (`python -m benchmarks.initialization`)", text)
 
 
 if __name__ == "__main__":

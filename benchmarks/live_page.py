@@ -23,6 +23,7 @@ from statistics import median
 
 from benchmarks.app_server import PROJECT, AppServer, app_server, end
 from benchmarks.bare_viewer import BareViewer
+from benchmarks.results import write_section
 from benchmarks.tables import markdown_table, middle_and_spread
 from ttcore.config import MAX_STEPS
 from ttcore.machine import processors
@@ -253,7 +254,7 @@ def main() -> None:
     options = parser.parse_args()
     for name, measure in _MEASUREMENTS.items():
         if options.what in (name, "all"):
-            print(measure(options), end="\n\n", flush=True)
+            write_section(f"live-{name}", f"The live page (`python -m benchmarks.live_page {name}`)", measure(options))
 
 
 if __name__ == "__main__":

@@ -35,15 +35,15 @@ class NaiveResult:
     parameters: int
 
 
-def naive_loop(steps: int, threads: int, rank: int = 8, seed: int = 0) -> NaiveResult:
+def naive_loop(steps: int, threads: int, rank: int = 8, seed: int = 0, device: str = "cpu") -> NaiveResult:
     """Train for `steps` updates after a short warm-up and time them. Sets torch's thread count."""
     torch.set_num_threads(threads)
     torch.backends.opt_einsum.enabled = False
     data = load(DataConfig())
     samples, targets = len(data.x_train), data.y_train.shape[1]
-    x = torch.tensor(data.x_train, dtype=torch.float32).reshape(samples, 8, 8, 8, 8)
-    y = torch.tensor(data.y_train, dtype=torch.float32)
-    cores = _start(rank, seed)
+    x = torch.tensor(data.x_train, dtype=torch.float32).reshape(samples, 8, 8, 8, 8).to(device)
+    y = torch.tensor(data.y_train, dtype=torch.float32, device=device)
+    cores = _start(rank, seed, device)
     optimizer = torch.optim.Adam(cores, lr=0.05)
 
     def predictions() -> torch.Tensor:
@@ -54,11 +54,17 @@ def naive_loop(steps: int, threads: int, rank: int = 8, seed: int = 0) -> NaiveR
         torch.nn.functional.mse_loss(predictions(), y).backward()
         optimizer.step()
 
+    def wait() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
     for _ in range(_WARM_UP):
         update()
+    wait()
     began = time.perf_counter()
     for _ in range(steps):
         update()
+    wait()
     seconds = time.perf_counter() - began
     with torch.no_grad():
         reached = scores(predictions(), y)
@@ -72,12 +78,13 @@ def naive_loop(steps: int, threads: int, rank: int = 8, seed: int = 0) -> NaiveR
     )
 
 
-def _start(rank: int, seed: int) -> list[torch.Tensor]:
+def _start(rank: int, seed: int, device: str) -> list[torch.Tensor]:
     """Cores in the order of the einsum's letters (mode in, mode out, ranks), each of Frobenius norm 1."""
     rng = np.random.default_rng(seed)
     sizes: list[tuple[int, ...]] = [(8, 2, rank), (8, 2, rank, rank), (8, 2, rank, rank), (8, 2, rank)]
     draws = [rng.standard_normal(size) for size in sizes]
-    return [torch.tensor(draw / np.linalg.norm(draw), dtype=torch.float32, requires_grad=True) for draw in draws]
+    unit = [draw / np.linalg.norm(draw) for draw in draws]
+    return [torch.tensor(core, dtype=torch.float32, device=device, requires_grad=True) for core in unit]
 
 
 def main() -> None:
@@ -88,6 +95,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     print(json.dumps(asdict(naive_loop(**vars(arguments)))))
 
