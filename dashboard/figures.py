@@ -5,6 +5,7 @@ The same figures serve the live chart and st.plotly_chart; text, grid and ground
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,6 +52,9 @@ def loss_figure(shown: Line | None, kept: Sequence[Line], full: FullModel | None
         data.append(_level("full model, test", full.test.mse, _whole_width([shown, *kept], axes)))
     layout = _layout("mean squared error", axes, revision, "log" if axes.log_loss else "linear")
     layout["yaxis"] |= {"exponentformat": "power", "nticks": 7}
+    if axes.log_loss and _decades(data) < 3:
+        # Else every digit from 2 to 9 is written, over and under each other.
+        layout["yaxis"]["dtick"] = "D2"
     if not data:
         layout["yaxis"]["range"] = [-2, 0.3] if axes.log_loss else [0, 2]
     return {"data": data, "layout": layout}
@@ -142,6 +146,7 @@ def weight_figure(weight: np.ndarray, title: str, limit: float) -> Figure:
                 "autorange": "reversed",
                 "showticklabels": False,
                 "showgrid": False,
+                "ticks": "",
             },
         },
     }
@@ -167,6 +172,12 @@ def _layout(y_title: str, axes: Axes, revision: str, y_type: str) -> dict[str, A
         },
         "yaxis": {"title": {"text": y_title}, "type": y_type},
     }
+
+
+def _decades(data: Sequence[dict[str, Any]]) -> float:
+    """Powers of ten from the lowest to the highest value."""
+    values = [value for trace in data for value in trace["y"] if value is not None and value > 0]
+    return math.log10(max(values) / min(values)) if values else 0.0
 
 
 def _scatter(name: str, x: np.ndarray, y: np.ndarray, colour: str, width: float) -> dict[str, Any]:

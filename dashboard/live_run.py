@@ -11,11 +11,13 @@ from dashboard.live_figure import live_figure
 from dashboard.session import engine
 from ttcore.config import differing_settings
 from ttcore.engine import RunSnapshot, RunState
+from ttcore.events import StopReason
 
 # Seconds between two pictures; in slow motion every step should be seen.
 TICK = 0.5
 SLOW_TICK = 0.2
-CHART_HEIGHT = 310
+CHART_HEIGHT = 290
+_DONE = (StopReason.TARGET_REACHED, StopReason.CONVERGED)
 
 
 def live_run(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes) -> None:
@@ -43,7 +45,8 @@ def _progress(run: RunSnapshot | None) -> None:
         st.progress(0.0, text="Ready: press **Train** (or the key T).")
         return
     steps = run.config.train.steps
-    done = min(1.0, run.step / steps)
+    # Who converged or met the target is done, however many steps were allowed.
+    done = 1.0 if run.finished and run.finished.stop_reason in _DONE else min(1.0, run.step / steps)
     at = f"step {run.step:,} of {steps:,}"
     match run.state:
         case RunState.QUEUED:

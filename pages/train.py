@@ -141,7 +141,8 @@ def layer_picture(config: RunConfig) -> None:
         picture(size_svg(shape), key="size")
     if config.train.optimizer != "als":
         plan = check_memory([config], machine.free_memory()).training
-        st.caption(f"Planned: {plan.headline}.", help=f"```\n{plan.report()}\n```")
+        with st.container(key="plan"):
+            st.caption(f"Planned: {plan.headline}.", help=f"```\n{plan.report()}\n```")
     notes = [config.clipped_note, config.padding_note]
     if shape.parameter_ratio >= 1:
         notes.append("This layer is not smaller than the full one: lower the ranks to compress.")

@@ -48,6 +48,16 @@ def losses(count: int) -> np.ndarray:
     return np.geomspace(1, 1e-3, count) * rng.uniform(0.9, 1.1, count)
 
 
+def test_digits_between_the_powers_of_ten_are_few():
+    axes = Axes(x="steps", log_x=False, log_loss=True)
+    narrow, _ = both(curve_of(np.geomspace(1, 0.05, 50)), axes)
+    wide, _ = both(curve_of(np.geomspace(1, 1e-9, 50)), axes)
+    assert narrow["layout"]["yaxis"]["dtick"] == "D2"
+    assert "dtick" not in wide["layout"]["yaxis"]
+    linear, _ = both(curve_of(np.geomspace(1, 0.05, 50)), Axes(x="steps", log_x=False, log_loss=False))
+    assert "dtick" not in linear["layout"]["yaxis"]
+
+
 @pytest.mark.parametrize("axes", ALL_AXES, ids=str)
 @pytest.mark.parametrize("count", [0, 1, 2, 30, 999, 1000, 1001, 20_000])
 def test_every_curve_has_few_points_and_plain_numbers(count, axes):

@@ -127,6 +127,15 @@ def test_a_target_and_a_stop_end_it_as_they_end_adam(optimizer):
     assert finished.stop_reason is StopReason.STOPPED and finished.step == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_perfect_fit_ends_alternating_least_squares_at_once(dtype):
+    """Beyond rounding there is nothing to win, though the last digits still move."""
+    _, finished = run(tiny(optimizer="als", steps=400, ranks=8, dtype=dtype))
+    assert finished.stop_reason is StopReason.CONVERGED
+    assert finished.step < 40
+    assert finished.train.r2 > 1 - 1e-10
+
+
 def test_each_iteration_of_lbfgs_lowers_the_loss():
     losses, _ = run(tiny(optimizer="lbfgs", steps=60, noise=0.5))
     assert (np.diff(losses) <= 1e-12 * losses[0]).all()

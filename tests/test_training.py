@@ -371,16 +371,38 @@ def test_a_target_is_noticed_however_often_events_come(rarely, monkeypatch):
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
-def test_events_come_about_ten_a_second():
+def test_events_come_twenty_times_in_the_first_second_and_then_about_ten_a_second():
     began = time.monotonic()
     control = Control()
-    count = 0
+    times = []
     for event in train(tiny(steps=10_000_000), control):
-        count += isinstance(event, Progress)
-        if time.monotonic() - began > 1.0:
+        if isinstance(event, Progress):
+            times.append(time.monotonic() - began)
+        if time.monotonic() - began > training.FIRST_SECONDS + 0.6:
             control.stop()
     # The first, one for each interval that has begun, and the last.
-    assert 2 <= count <= (time.monotonic() - began) / training.EVENT_INTERVAL + 2
+    most = training.FIRST_SECONDS / training.FIRST_EVENT_INTERVAL + (times[-1] - training.FIRST_SECONDS) / 0.1 + 3
+    assert 2 <= len(times) <= most
+    late = [time for time in times if time > training.FIRST_SECONDS + 0.1]
+    assert len(late) <= 9
+
+
+def test_scores_come_with_most_events_where_they_are_cheap_and_seldom_where_they_are_not(monkeypatch):
+    counts = {}
+    for share in (training.FIRST_MEASURING_SHARE, 1e-9):
+        monkeypatch.setattr(training, "FIRST_MEASURING_SHARE", share)
+        control = Control()
+        began = time.monotonic()
+        progress = []
+        for event in train(tiny(steps=10_000_000), control):
+            if isinstance(event, Progress):
+                progress.append(event)
+            if time.monotonic() - began > 0.5:
+                control.stop()
+        assert progress[0].train is not None and progress[0].test is not None, "the first event has its scores"
+        assert progress[-1].train is not None, "and so has the last"
+        counts[share] = sum(event.train is not None for event in progress)
+    assert counts[1e-9] == 2 < counts[max(counts)]
 
 
 def test_slow_motion_shows_every_step():

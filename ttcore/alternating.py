@@ -43,6 +43,8 @@ class AlternatingLeastSquares:
         self._cores = [core[0] for core in stack.cores(self.flat)]
         self._x = data.x.double()
         self._y = data.y.double()
+        # A loss this small is rounding alone.
+        self._floor = 100 * torch.finfo(self.flat.dtype).eps ** 2 * float(self._y.square().mean())
         self._step = 0
         self._idle = 0
         self._loss: Tensor | None = None
@@ -75,7 +77,7 @@ class AlternatingLeastSquares:
         self._loss = None
         after = float(self.losses()[0])
         self._idle = 0 if before - after > _TOLERANCE * before else self._idle + 1
-        self.converged = self._idle >= max(1, 4 * (len(cores) - 1))
+        self.converged = self._idle >= max(1, 4 * (len(cores) - 1)) or after <= self._floor
 
     def _write(self, cores: Sequence[Tensor]) -> None:
         for core, value in zip(self._cores, cores, strict=True):
