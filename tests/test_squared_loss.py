@@ -75,6 +75,22 @@ def test_every_plan_gives_autograds_loss_and_gradient(name, how, dtype):
             assert (flat[padding] == 0).all(), plan
 
 
+@pytest.mark.parametrize("threads", [2, 3, 4, 12])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_product_in_parts_is_the_same(name, threads, monkeypatch):
+    """However many threads there are: only those that divide m_1 make parts."""
+    shape = SHAPES[name]
+    x, y = samples_of(shape, 6, torch.float64)
+    value, expected = by_autograd(shape, parameters([shape])[0], x, y)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for plan in planning.candidates(shape, 6, True, True):
+        if plan.order == "weight":
+            loss, stack, _, gradient = made([shape], x, y, plan)
+            assert loss().item() == pytest.approx(value, rel=1e-10)
+            error = stack.own_parameters(gradient, 0) - expected
+            assert error.norm() <= 1e-10 * expected.norm(), plan
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_the_gradient_at_the_reference_size(dtype):
     shape = TTShape((8, 8, 8, 8), (2, 2, 2, 2), 8)

@@ -402,7 +402,8 @@ def test_scores_come_with_most_events_where_they_are_cheap_and_seldom_where_they
         assert progress[0].train is not None and progress[0].test is not None, "the first event has its scores"
         assert progress[-1].train is not None, "and so has the last"
         counts[share] = sum(event.train is not None for event in progress)
-    assert counts[1e-9] == 2 < counts[max(counts)]
+    # The first is slow for reasons of its own, so that there is always a second; and one at the end.
+    assert counts[1e-9] == 3 < counts[max(counts)]
 
 
 def test_slow_motion_shows_every_step():

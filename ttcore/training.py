@@ -26,9 +26,9 @@ from ttcore.ttmatrix import device_class
 # Seconds between events of a run. Each costs the listener a message.
 EVENT_INTERVAL = 0.1
 # Scores on train and test, beside the losses, come with an event as long as they take about this share of the time.
-MEASURING_SHARE = 0.02
+MEASURING_SHARE = 0.01
 # For a quick method the first second is all there is, so that it is looked at more closely.
-FIRST_SECONDS, FIRST_EVENT_INTERVAL, FIRST_MEASURING_SHARE = 1.0, 0.05, 0.1
+FIRST_SECONDS, FIRST_EVENT_INTERVAL, FIRST_MEASURING_SHARE = 1.0, 0.05, 0.03
 # The full model waits this long after the first event, so that it never delays the first picture.
 FULL_MODEL_DELAY = 0.5
 # Steps between two looks at the losses on a device where each look waits for the device.
@@ -143,7 +143,7 @@ def _train_stack(
     # Runs that go on had their first picture long ago.
     first_event_at = None if all(state is None for state in states) else -math.inf
     last_event_at = -math.inf
-    began, measured_at, measuring = time.perf_counter(), -math.inf, math.inf
+    began, measured_at, measuring = time.perf_counter(), -math.inf, 0.0
     while True:
         for run in trainer.take_ended():
             yield trainer.report(run)
@@ -172,12 +172,13 @@ def _train_stack(
                 interval, share = min(interval, FIRST_EVENT_INTERVAL), FIRST_MEASURING_SHARE
             if now - last_event_at < interval or not trainer.runs:
                 continue
-            # The first time is slow for reasons of its own, so the quickest so far is what one costs.
             measure = now - measured_at >= measuring / share
             events = [trainer.report(run, measure) for run in list(trainer.runs)]
             last_event_at = time.perf_counter()
             if measure:
-                measured_at, measuring = now, min(measuring, last_event_at - now)
+                # The first time is slow for reasons of its own.
+                measuring = last_event_at - now if math.isfinite(measured_at) else 0.0
+                measured_at = now
             yield from events
             if first_event_at is None:
                 first_event_at = last_event_at
