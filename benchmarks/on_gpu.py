@@ -59,7 +59,9 @@ def main() -> None:
     title = "On a GPU (`python -m benchmarks.on_gpu`)"
     if not torch.cuda.is_available():
         write_section(
-            "on-gpu", title, "No CUDA GPU was at hand: nothing was measured, and the tests cover the fallback."
+            "on-gpu",
+            title,
+            "No CUDA GPU was at hand: nothing was measured, and of CUDA graphs only the fallback is tested.",
         )
         return
     text = measure(arguments.steps, arguments.repeats)

@@ -76,7 +76,7 @@ def test_a_method_of_few_steps_has_its_own_number_of_them():
     assert asked("--optimizer", "als").train.steps == 240
     assert asked("--optimizer", "als", "--steps", "7").train.steps == 7
     assert asked("--optimizer", "sgd").train.steps == 10_000
-    assert asked("--preset", "reference-fast", "--lr", "0.2").train.steps == 2300
+    assert asked("--preset", "reference-fast", "--lr", "0.2").train.steps == 2400
 
 
 def test_a_rank_for_each_bond():

@@ -47,7 +47,8 @@ class CostModel:
 
 
 COST_MODELS: dict[DeviceClass, CostModel] = {
-    # Fitted by benchmarks/calibration.py on a two-core x86 machine with AVX-512, float32, two threads.
+    # From benchmarks/calibration.py on a two-core x86 machine with AVX-512, float32, two threads: its fit, rounded, but
+    # with a higher price for batched products, which picks better plans than the fit itself (see RESULTS.md there).
     "cpu": CostModel(flop=1 / 400e9, batched_flop=1 / 120e9, element=4 / 30e9, call=4e-6, item=0.05e-6, double=2.0),
     # Not fitted: an NVIDIA H100's data sheet (67 TFLOP/s in float32 without tensor cores, of which small products reach
     # about a third; 3.3 TB/s) and about 2 microseconds for a kernel within a graph.

@@ -38,7 +38,7 @@ PRESETS = {
         config=RunConfig(
             data=DataConfig(source="reference"),
             train=TrainConfig(
-                optimizer="adam", lr=0.12, schedule="decay", decay_fraction=0.5, steps=2_300, init="unit"
+                optimizer="adam", lr=0.11, schedule="decay", decay_fraction=0.5, steps=2_400, init="unit"
             ),
         ),
     ),
