@@ -1,4 +1,4 @@
-"""All measurements of the engine, one after another, each into its section of RESULTS.md; about ten minutes.
+"""All measurements of the engine, one after another, each into its section of RESULTS.md; about a quarter of an hour.
 
 Leave the machine alone meanwhile. `--live` adds those of the live page, another quarter of an hour.
 

@@ -388,6 +388,7 @@ def test_events_come_twenty_times_in_the_first_second_and_then_about_ten_a_secon
 
 
 def test_scores_come_with_most_events_where_they_are_cheap_and_seldom_where_they_are_not(monkeypatch):
+    monkeypatch.setattr(training, "LONGEST_UNMEASURED", 100.0)
     counts = {}
     for share in (training.FIRST_MEASURING_SHARE, 1e-9):
         monkeypatch.setattr(training, "FIRST_MEASURING_SHARE", share)

@@ -27,6 +27,8 @@ from ttcore.ttmatrix import device_class
 EVENT_INTERVAL = 0.1
 # Scores on train and test, beside the losses, come with an event as long as they take about this share of the time.
 MEASURING_SHARE = 0.01
+# One that was slow by chance must not leave a gap that a person sees: the longest time without, unless they are slow.
+LONGEST_UNMEASURED = 0.5
 # For a quick method the first second is all there is, so that it is looked at more closely.
 FIRST_SECONDS, FIRST_EVENT_INTERVAL, FIRST_MEASURING_SHARE = 1.0, 0.05, 0.03
 # The full model waits this long after the first event, so that it never delays the first picture.
@@ -52,8 +54,8 @@ def train(
         never been interrupted.
     default_threads: CPU threads where the configuration leaves them open; default all that this process may use.
 
-    Yields Started, Progress (about ten a second at most), FullModel, Paused (the generator then waits for the
-    control, unless it is closed), and last Finished.
+    Yields Started, Progress (about ten a second, twice that in the first second), FullModel, Paused (the generator
+    then waits for the control, unless it is closed), and last Finished.
     Raises InputError for `cuda` without a GPU and for what does not fit in memory, before anything is allocated.
     """
     return train_many([config], control, resume_from=[resume_from], default_threads=default_threads)
@@ -172,7 +174,7 @@ def _train_stack(
                 interval, share = min(interval, FIRST_EVENT_INTERVAL), FIRST_MEASURING_SHARE
             if now - last_event_at < interval or not trainer.runs:
                 continue
-            measure = now - measured_at >= measuring / share
+            measure = now - measured_at >= min(measuring / share, max(LONGEST_UNMEASURED, 10 * measuring))
             events = [trainer.report(run, measure) for run in list(trainer.runs)]
             last_event_at = time.perf_counter()
             if measure:
