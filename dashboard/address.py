@@ -1,4 +1,4 @@
-"""Settings <-> the address of the page. What is not the preset's own stands in the address; nothing is dropped unsaid.
+"""Settings <-> the address of a page. What is not the preset's own stands in the address; nothing is dropped unsaid.
 
 The widgets' own binding to the address is not used: it drops what it does not like, and it knows no defaults that
 change with a preset.
@@ -7,20 +7,20 @@ change with a preset.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from ttcore.config import Device, DType, Init, Optimizer, RunConfig, Schedule
-from ttcore.errors import InputError
-from ttcore.parse import parse_whole, show_modes
-from ttcore.presets import PRESETS
+from ttcore.parse import show_modes
 
 MAX_LENGTH = 200
-MAX_SLIDER_RANK = 32
-_FIRST = next(iter(PRESETS))
 _SEEN = "address_seen"
 _PROBLEMS = "address_problems"
+
+Config = TypeVar("Config")
+# Reads the text of one setting into the values, or adds a sentence on why it cannot be read.
+Take = Callable[[str, dict[str, Any], list[str]], None]
 
 
 def text(value: Any) -> str:
@@ -29,160 +29,143 @@ def text(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return show_modes(value)
+    if isinstance(value, list):
+        return ",".join(value)
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     return str(value)
 
 
-def _on_slider(ranks: int | tuple[int, ...]) -> bool:
-    return isinstance(ranks, int) and ranks <= MAX_SLIDER_RANK
+@dataclass(frozen=True, kw_only=True)
+class Address(Generic[Config]):
+    """The settings of one page, by their names in the address.
 
-
-# Key, of the control and in the address alike -> its value for a run.
-DEFAULTS: dict[str, Callable[[RunConfig], Any]] = {
-    "in": lambda run: text(run.in_modes),
-    "out": lambda run: text(run.out_modes),
-    "rank": lambda run: run.ranks if _on_slider(run.ranks) else 8,
-    "ranks": lambda run: "" if _on_slider(run.ranks) else text(run.ranks),
-    "opt": lambda run: run.train.optimizer,
-    "lr": lambda run: text(run.train.lr),
-    "momentum": lambda run: text(run.train.momentum),
-    "sched": lambda run: run.train.schedule,
-    "decay": lambda run: text(run.train.decay_fraction),
-    "steps": lambda run: text(run.train.steps),
-    "target": lambda run: text(run.train.target_r2),
-    "init": lambda run: run.train.init,
-    "seed": lambda run: text(run.train.seed),
-    "device": lambda run: run.train.device,
-    "dtype": lambda run: run.train.dtype,
-    "ridge": lambda run: text(run.train.ridge),
-    "tf32": lambda run: str(run.train.tf32).lower(),
-    "threads": lambda run: text(run.train.threads),
-    "tin": lambda run: text(run.data.teacher_in_modes),
-    "tout": lambda run: text(run.data.teacher_out_modes),
-    "trank": lambda run: text(run.data.teacher_ranks),
-    "ntrain": lambda run: text(run.data.train_samples),
-    "ntest": lambda run: text(run.data.test_samples),
-    "noise": lambda run: text(run.data.noise),
-    "dseed": lambda run: text(run.data.seed),
-}
-CHOICES: dict[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
-    "opt": get_args(Optimizer),
-    "sched": get_args(Schedule),
-    "init": get_args(Init),
-    "device": get_args(Device),
-    "dtype": get_args(DType),
-    "tf32": ("false", "true"),
-}
-
-
-def read() -> None:
-    """Set the controls from a new address: the first one of a session, a typed one, or the browser's Back.
-
-    To be called before any control is drawn. An address without settings changes nothing that a session has already
-    set: it is what a link to the page leaves.
+    prefix: what the keys of the page's controls have before that name, so that no two pages share a control.
+    starts: each preset's settings on this page. preset_of: the first preset of a configuration's data.
+    fields: each setting's value for its control. choices: those of which one of a few is chosen; several: any number.
+    special: settings that are read last, each in a way of its own.
+    shown: the name under which the address says what is shown; it is no setting.
     """
-    given = _settings_of_address()
-    seen = st.session_state.get(_SEEN)
-    if seen is None or (given and given != seen):
-        values, problems = interpret(given)
-        st.session_state.update(values)
-        st.session_state[_PROBLEMS] = problems + [
-            f"`{key}` is given {len(st.query_params.get_all(key))} times; only the last one is used."
-            for key in given
-            if len(st.query_params.get_all(key)) > 1
-        ]
-        st.session_state[_SEEN] = given
+
+    prefix: str
+    starts: Mapping[str, Config]
+    preset_of: Callable[[Config], str]
+    fields: Mapping[str, Callable[[Config], Any]]
+    choices: Mapping[str, tuple[str, ...]]
+    several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    special: Mapping[str, Take] = field(default_factory=dict)
+    shown: str
+
+    # ---- the page ---------------------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Set the controls from a new address: the first one of a session, a typed one, or the browser's Back.
+
+        To be called before any control is drawn. An address without settings changes nothing that a session has
+        already set: it is what a link to the page leaves.
+        """
+        given = self._settings_of_address()
+        seen = st.session_state.get(self.prefix + _SEEN)
+        if seen is None or (given and given != seen):
+            values, problems = self.interpret(given)
+            self.put(values)
+            st.session_state[self.prefix + _PROBLEMS] = problems + [
+                f"`{key}` is given {len(st.query_params.get_all(key))} times; only the last one is used."
+                for key in given
+                if len(st.query_params.get_all(key)) > 1
+            ]
+            st.session_state[self.prefix + _SEEN] = given
+
+    def write(self) -> None:
+        """Put the settings that are not the preset's own into the address; to be called when all controls are drawn."""
+        state = st.session_state
+        names = ("preset", *self.fields)
+        wanted = self.deviations({name: state[self.prefix + name] for name in names if self.prefix + name in state})
+        if wanted != self._settings_of_address():
+            shown = st.query_params.get(self.shown)
+            st.query_params.from_dict({**wanted, **({self.shown: shown} if shown else {})})
+        state[self.prefix + _SEEN] = wanted
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Set the page's controls."""
+        st.session_state.update({self.prefix + name: value for name, value in values.items()})
+
+    def problems(self) -> list[str]:
+        """What the address asked for and could not have, a sentence each."""
+        return list(st.session_state.get(self.prefix + _PROBLEMS, []))
+
+    def forget_problems(self) -> None:
+        st.session_state[self.prefix + _PROBLEMS] = []
+
+    def _settings_of_address(self) -> dict[str, str]:
+        return {key: value for key, value in st.query_params.to_dict().items() if key != self.shown}
+
+    # ---- settings as values and as text -----------------------------------------------------------------------------
+
+    @property
+    def first(self) -> str:
+        """The preset of an address that names none."""
+        return next(iter(self.starts))
+
+    def preset_values(self, name: str) -> dict[str, Any]:
+        """Every control's value for a preset."""
+        return self.values_of(self.starts[name]) | {"preset": name}
+
+    def values_of(self, config: Config) -> dict[str, Any]:
+        """Every control's value for a configuration."""
+        return {"preset": self.preset_of(config), **{name: value(config) for name, value in self.fields.items()}}
+
+    def deviations(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The settings that an address has to name, as text."""
+        usual = self.preset_values(values.get("preset", self.first)) | {"preset": self.first}
+        return {name: text(value) for name, value in values.items() if text(value) != text(usual[name])}
+
+    def interpret(self, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+        """The controls' values for the settings of an address, and a sentence on each that no control can hold.
+
+        Text controls take any text up to MAX_LENGTH: what is wrong with it is said beside them.
+        """
+        wrong: list[str] = []
+        name = given.get("preset", self.first).lower()
+        if name not in self.starts:
+            wrong.append(f"`preset={quoted(name)}` is none of {', '.join(self.starts)}; {self.first} is used.")
+            name = self.first
+        values = self.preset_values(name)
+        for key, value in given.items():
+            if key == "preset":
+                continue
+            if key not in self.fields:
+                wrong.append(f"`{quoted(key)}` is not a setting of this page.")
+            elif key in self.choices:
+                if value.lower() in self.choices[key]:
+                    values[key] = value.lower()
+                else:
+                    options = ", ".join(self.choices[key])
+                    wrong.append(f"`{key}={quoted(value)}` is none of {options}; {values[key]} is used.")
+            elif len(value) > MAX_LENGTH:
+                instead = f"{text(values[key])} is used" if text(values[key]) != "" else "it stays empty"
+                wrong.append(f"`{key}` has {len(value):,} characters, and {MAX_LENGTH} are read at most; {instead}.")
+            elif key in self.several:
+                self._take_several(key, value, values, wrong)
+            elif key not in self.special:
+                values[key] = value
+        for key, take in self.special.items():
+            if key in given and len(given[key]) <= MAX_LENGTH:
+                take(given[key], values, wrong)
+        return values, wrong
+
+    def _take_several(self, key: str, value: str, values: dict[str, Any], wrong: list[str]) -> None:
+        """Any number of choices with commas between, in the order of the options; those that are none are named."""
+        options = self.several[key]
+        asked = [part.strip().lower() for part in value.split(",") if part.strip()]
+        values[key] = [option for option in options if option in asked]
+        strangers = [part for part in asked if part not in options]
+        if strangers:
+            wrong.append(f"`{key}={quoted(strangers[0])}` is none of {', '.join(options)}; it is left out.")
 
 
-def write() -> None:
-    """Put the settings that are not the preset's own into the address. To be called after all controls are drawn."""
-    values = {key: st.session_state[key] for key in ("preset", *DEFAULTS) if key in st.session_state}
-    wanted = deviations(values)
-    if wanted != _settings_of_address():
-        run = st.query_params.get("run")
-        st.query_params.from_dict({**wanted, **({"run": run} if run else {})})
-    st.session_state[_SEEN] = wanted
-
-
-def problems() -> list[str]:
-    """What the address asked for and could not have, a sentence each."""
-    return list(st.session_state.get(_PROBLEMS, []))
-
-
-def forget_problems() -> None:
-    st.session_state[_PROBLEMS] = []
-
-
-def preset_values(name: str) -> dict[str, Any]:
-    """Every control's value for a preset."""
-    return values_of(PRESETS[name].config) | {"preset": name}
-
-
-def values_of(config: RunConfig) -> dict[str, Any]:
-    """Every control's value for a run; as its preset the first one of its data is named."""
-    return {"preset": config.data.source, **{key: value(config) for key, value in DEFAULTS.items()}}
-
-
-def deviations(values: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that an address has to name, as text."""
-    usual = preset_values(values.get("preset", _FIRST)) | {"preset": _FIRST}
-    return {key: str(value) for key, value in values.items() if str(value) != str(usual[key])}
-
-
-def interpret(given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """The controls' values for the settings of an address, and a sentence on each that no control can hold.
-
-    Text controls take any text up to MAX_LENGTH: what is wrong with it is said beside them.
-    """
-    wrong: list[str] = []
-    name = given.get("preset", _FIRST).lower()
-    if name not in PRESETS:
-        wrong.append(f"`preset={_short(name)}` is none of {', '.join(PRESETS)}; {_FIRST} is used.")
-        name = _FIRST
-    values = preset_values(name)
-    for key, value in given.items():
-        if key == "preset":
-            continue
-        if key not in DEFAULTS:
-            wrong.append(f"`{_short(key)}` is not a setting of this page.")
-        elif key in CHOICES:
-            if value.lower() in CHOICES[key]:
-                values[key] = value.lower()
-            else:
-                wrong.append(f"`{key}={_short(value)}` is none of {', '.join(CHOICES[key])}; {values[key]} is used.")
-        elif len(value) > MAX_LENGTH:
-            instead = f"{values[key]} is used" if values[key] != "" else "it stays empty"
-            wrong.append(f"`{key}` has {len(value):,} characters, and {MAX_LENGTH} are read at most; {instead}.")
-        elif key != "rank":
-            values[key] = value
-    # Last, for it gives way to a rank per bond.
-    if "rank" in given and len(given["rank"]) <= MAX_LENGTH:
-        _take_rank(given["rank"], values, wrong)
-    return values, wrong
-
-
-def _take_rank(value: str, values: dict[str, Any], wrong: list[str]) -> None:
-    """A rank that the slider cannot show is still a rank: it goes into the free field, if that is free."""
-    try:
-        rank = parse_whole(value, "rank")
-    except InputError:
-        rank = 0
-    if 1 <= rank <= MAX_SLIDER_RANK:
-        values["rank"] = rank
-    elif rank > MAX_SLIDER_RANK:
-        values["ranks"] = values["ranks"] or str(rank)
-    else:
-        wrong.append(f"`rank={_short(value)}` is not a whole number of at least 1; {values['rank']} is used.")
-
-
-def _settings_of_address() -> dict[str, str]:
-    return {key: value for key, value in st.query_params.to_dict().items() if key != "run"}
-
-
-def _short(value: str) -> str:
+def quoted(value: str) -> str:
     """Text from outside as a message quotes it."""
     plain = value.replace("`", "'")
     return plain if len(plain) <= 40 else plain[:37] + "..."

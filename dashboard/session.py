@@ -8,7 +8,7 @@ import secrets
 
 import streamlit as st
 
-from dashboard import address
+from dashboard.run_settings import RUN
 from ttcore import machine
 from ttcore.engine import Engine, RunSnapshot
 
@@ -68,7 +68,7 @@ def show_run(run_id: str | None) -> None:
 def open_run(run: RunSnapshot) -> None:
     """Show a run on the Train page, with its settings in the controls."""
     show_run(run.id)
-    st.session_state.update(address.values_of(run.config))
+    RUN.put(RUN.values_of(run.config))
 
 
 def shown_run() -> RunSnapshot | None:

@@ -37,6 +37,7 @@ def finished_run(**changes: Any) -> Finished:
         "train": Scores(mse=0.1, r2=0.9),
         "test": Scores(mse=0.5, r2=0.5),
         "best": Best(mse=0.09, r2=0.91, step=28),
+        "best_test": Scores(mse=0.5, r2=0.5),
         "cores": (np.ones((1, 3, 2, 2)), np.ones((2, 4, 2, 1))),
         "best_cores": (np.ones((1, 3, 2, 2)), np.ones((2, 4, 2, 1))),
         "weight": np.ones((4, 12)),

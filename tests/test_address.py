@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dashboard.address import CHOICES, DEFAULTS, MAX_LENGTH, deviations, interpret, preset_values, text, values_of
+from dashboard.address import MAX_LENGTH, text
+from dashboard.run_settings import RUN
 from tests.tables import tiny
 from ttcore.config import DataConfig, RunConfig, TrainConfig
 from ttcore.errors import InputError
@@ -106,11 +107,11 @@ def same_run(left: RunConfig, right: RunConfig) -> bool:
 
 @given(configs())
 def test_settings_survive_the_way_through_an_address(config):
-    values = values_of(config)
-    assert set(values) == {"preset", *DEFAULTS}
-    address = deviations(values)
+    values = RUN.values_of(config)
+    assert set(values) == {"preset", *RUN.fields}
+    address = RUN.deviations(values)
     assert all(isinstance(value, str) for value in address.values())
-    again, wrong = interpret(address)
+    again, wrong = RUN.interpret(address)
     assert wrong == []
     assert again == values
     assert same_run(config_of(again), config)
@@ -118,20 +119,20 @@ def test_settings_survive_the_way_through_an_address(config):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_named_and_nothing_else(name):
-    address = deviations(preset_values(name))
+    address = RUN.deviations(RUN.preset_values(name))
     assert address == ({} if name == next(iter(PRESETS)) else {"preset": name})
-    assert config_of(preset_values(name)) == PRESETS[name].config
-    assert interpret(address) == (preset_values(name), [])
+    assert config_of(RUN.preset_values(name)) == PRESETS[name].config
+    assert RUN.interpret(address) == (RUN.preset_values(name), [])
 
 
 def test_a_value_of_one_preset_is_a_deviation_in_another():
-    values = preset_values("planted") | {"steps": "10000"}
-    assert deviations(values) == {"preset": "planted", "steps": "10000"}
+    values = RUN.preset_values("planted") | {"steps": "10000"}
+    assert RUN.deviations(values) == {"preset": "planted", "steps": "10000"}
 
 
 def test_a_small_planted_run_there_and_back():
     config = tiny(seed=7, ranks=2)
-    assert same_run(config_of(interpret(deviations(values_of(config)))[0]), config)
+    assert same_run(config_of(RUN.interpret(RUN.deviations(RUN.values_of(config)))[0]), config)
 
 
 @pytest.mark.parametrize("value", [0.05, 1e-3, 0.1 + 0.2, 1 / 3, 123.456789012, 1e-30, 5e-324, math.pi])
@@ -150,94 +151,94 @@ def test_numbers_are_written_as_a_person_would():
 
 @pytest.mark.parametrize(("key", "value"), [*REAL.items(), *WHOLE.items(), *MODES.items(), *RANKS.items()])
 def test_text_controls_take_what_the_address_says(key, value):
-    values, wrong = interpret({"preset": "planted", key: value})
-    assert values == preset_values("planted") | {key: value}
+    values, wrong = RUN.interpret({"preset": "planted", key: value})
+    assert values == RUN.preset_values("planted") | {key: value}
     assert wrong == []
 
 
-@pytest.mark.parametrize("key", CHOICES)
+@pytest.mark.parametrize("key", RUN.choices)
 def test_choices_do_not_mind_capitals(key):
-    for choice in CHOICES[key]:
-        values, wrong = interpret({key: choice.upper()})
+    for choice in RUN.choices[key]:
+        values, wrong = RUN.interpret({key: choice.upper()})
         assert (values[key], wrong) == (choice, [])
 
 
-@pytest.mark.parametrize("key", CHOICES)
+@pytest.mark.parametrize("key", RUN.choices)
 def test_another_choice_is_named_with_those_that_there_are(key):
-    values, (sentence,) = interpret({key: "gar`bage"})
-    assert values == preset_values("reference")
+    values, (sentence,) = RUN.interpret({key: "gar`bage"})
+    assert values == RUN.preset_values("reference")
     assert f"`{key}=gar'bage`" in sentence
-    assert all(choice in sentence for choice in CHOICES[key])
+    assert all(choice in sentence for choice in RUN.choices[key])
     assert sentence.endswith(f"{values[key]} is used.")
 
 
 @pytest.mark.parametrize("rank", ["1", "7", "32"])
 def test_a_rank_for_the_slider(rank):
-    values, wrong = interpret({"rank": rank})
+    values, wrong = RUN.interpret({"rank": rank})
     assert (values["rank"], values["ranks"], wrong) == (int(rank), "", [])
 
 
 @pytest.mark.parametrize("rank", ["33", "1000000", "1e6", "1" + "0" * 60])
 def test_a_rank_beyond_the_slider_goes_to_the_free_field(rank):
-    values, wrong = interpret({"rank": rank})
+    values, wrong = RUN.interpret({"rank": rank})
     assert wrong == []
-    assert values["rank"] == preset_values("reference")["rank"]
+    assert values["rank"] == RUN.preset_values("reference")["rank"]
     assert parse_ranks(values["ranks"]) == parse_whole(rank, "rank")
 
 
 @pytest.mark.parametrize("order", [("rank", "ranks"), ("ranks", "rank")])
 def test_a_rank_per_bond_goes_before_a_rank_beyond_the_slider(order):
     given_both = {"rank": "1000000", "ranks": "4,8,4"}
-    values, wrong = interpret({key: given_both[key] for key in order})
+    values, wrong = RUN.interpret({key: given_both[key] for key in order})
     assert (values["ranks"], wrong) == ("4,8,4", [])
 
 
 @pytest.mark.parametrize("order", [("rank", "ranks"), ("ranks", "rank")])
 def test_too_long_ranks_are_not_read_by_way_of_the_rank(order):
     given_both = {"rank": "1000000", "ranks": "8," * MAX_LENGTH}
-    values, wrong = interpret({key: given_both[key] for key in order})
+    values, wrong = RUN.interpret({key: given_both[key] for key in order})
     assert len(values["ranks"]) <= MAX_LENGTH
     assert any("`ranks`" in sentence for sentence in wrong)
 
 
 @pytest.mark.parametrize("rank", ["0", "-3", "2.5", "x", "", "nan", "inf", "9" * 5000])
 def test_what_is_no_rank_gets_a_sentence(rank):
-    values, (sentence,) = interpret({"rank": rank})
-    assert values == preset_values("reference")
+    values, (sentence,) = RUN.interpret({"rank": rank})
+    assert values == RUN.preset_values("reference")
     assert "rank" in sentence
     assert "8 is used" in sentence
     assert len(sentence) < 200
 
 
 def test_a_rank_of_very_many_digits_gets_a_sentence():
-    values, (sentence,) = interpret({"rank": "9" * 1000})
-    assert values == preset_values("reference")
+    values, (sentence,) = RUN.interpret({"rank": "9" * 1000})
+    assert values == RUN.preset_values("reference")
     assert len(sentence) < 200
 
 
 def test_an_unknown_key_gets_a_sentence():
-    values, wrong = interpret({"rnak": "9"})
-    assert values == preset_values("reference")
+    values, wrong = RUN.interpret({"rnak": "9"})
+    assert values == RUN.preset_values("reference")
     assert wrong == ["`rnak` is not a setting of this page."]
 
 
-@pytest.mark.parametrize("key", sorted(set(DEFAULTS) - set(CHOICES) - {"rank"}))
+@pytest.mark.parametrize("key", sorted(set(RUN.fields) - set(RUN.choices) - {"rank"}))
 def test_text_that_is_too_long_gets_a_sentence(key):
     long = "8" * (MAX_LENGTH + 1)
-    values, (sentence,) = interpret({key: long})
-    assert values == preset_values("reference")
+    values, (sentence,) = RUN.interpret({key: long})
+    assert values == RUN.preset_values("reference")
     assert f"`{key}`" in sentence
     assert len(sentence) < 200
-    assert interpret({key: long[:-1]}) == (values | {key: long[:-1]}, [])
+    assert RUN.interpret({key: long[:-1]}) == (values | {key: long[:-1]}, [])
 
 
-@given(st.dictionaries(st.sampled_from(["preset", *DEFAULTS]) | st.text(max_size=60), st.text(max_size=300)))
+@given(st.dictionaries(st.sampled_from(["preset", *RUN.fields]) | st.text(max_size=60), st.text(max_size=300)))
 def test_whatever_stands_in_the_address_each_control_gets_a_value_it_can_hold(address):
-    values, wrong = interpret(address)
-    assert set(values) == {"preset", *DEFAULTS}
+    values, wrong = RUN.interpret(address)
+    assert set(values) == {"preset", *RUN.fields}
     for key, value in values.items():
-        if key in CHOICES:
-            assert value in CHOICES[key]
+        if key in RUN.choices:
+            assert value in RUN.choices[key]
         elif key == "rank":
             assert 1 <= value <= 32
         else:
@@ -246,11 +247,11 @@ def test_whatever_stands_in_the_address_each_control_gets_a_value_it_can_hold(ad
     assert all(len(sentence) < 300 for sentence in wrong)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(DEFAULTS)), st.text(min_size=1, max_size=12), min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted(RUN.fields)), st.text(min_size=1, max_size=12), min_size=1))
 def test_nothing_in_the_address_is_dropped_unsaid(address):
     assume(not {"rank", "ranks"} <= set(address))
-    values, wrong = interpret(address)
-    usual = preset_values("reference")
+    values, wrong = RUN.interpret(address)
+    usual = RUN.preset_values("reference")
     for key, value in address.items():
         taken = str(values[key]).lower() == value.lower()
         said = any(f"`{key}" in sentence for sentence in wrong)

@@ -10,7 +10,8 @@ from sklearn.metrics import mean_squared_error, r2_score
 
 from tests.tables import tiny
 from ttcore import DataConfig, load, metrics
-from ttcore.baselines import full_model, least_squares
+from ttcore.baselines import full_model, least_squares, thin_svd
+from ttcore.datasets import Dataset
 
 
 def test_on_the_reference_task_it_fits_and_does_not_generalize():
@@ -41,6 +42,29 @@ def test_it_is_least_squares_of_least_norm(samples):
     assert full.test.mse == pytest.approx(mean_squared_error(dataset.y_test, model.predict(dataset.x_test)))
     flat = (dataset.y_test.reshape(-1), model.predict(dataset.x_test).reshape(-1))
     assert full.test.r2 == pytest.approx(r2_score(*flat))
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (1, 7), (0, 3), (3, 0)])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_the_thin_svd_gives_the_matrix_back_from_as_many_values_as_its_rank(shape, rank):
+    draw = np.random.default_rng(0).standard_normal
+    matrix = draw((shape[0], rank)) @ draw((rank, shape[1]))
+    left, values, right = thin_svd(matrix)
+    r = min(*shape, rank)
+    assert (left.shape, values.shape, right.shape) == ((shape[0], r), (r,), (r, shape[1]))
+    assert (values > 0).all() and (np.diff(values) <= 0).all()
+    np.testing.assert_allclose(left * values @ right, matrix, atol=1e-13)
+    np.testing.assert_allclose(left.T @ left, np.eye(r), atol=1e-13)
+    np.testing.assert_allclose(right @ right.T, np.eye(r), atol=1e-13)
+
+
+def test_directions_without_samples_get_no_weight():
+    draw = np.random.default_rng(0).standard_normal
+    x = draw((9, 5))
+    x[:, 3], x[:, 4] = 0, x[:, 0]
+    weight = least_squares(Dataset(x, draw((9, 2)), x, draw((9, 2))))
+    np.testing.assert_allclose(weight[:, 3], 0, atol=1e-14)
+    np.testing.assert_allclose(weight[:, 4], weight[:, 0], atol=1e-13)
 
 
 floats = st.floats(-1e3, 1e3, width=32)

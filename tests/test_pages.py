@@ -10,14 +10,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import address, session
+from dashboard import session
+from dashboard.run_settings import RUN
 from tests.tables import tiny
 from ttcore.config import RunConfig
 from ttcore.engine import Engine
 from ttcore.presets import PRESETS
 
 APP = Path(__file__).resolve().parent.parent / "dashboard" / "router.py"
-TINY = address.deviations(address.values_of(tiny(steps=40)))
+TINY = RUN.deviations(RUN.values_of(tiny(steps=40)))
 Open = Callable[..., AppTest]
 
 
@@ -109,7 +110,7 @@ def test_a_click_on_a_preset_sets_every_control(open_app):
     app = open_app(steps="77", rank="3", opt="sgd")
     app.selectbox(key="preset").select("planted")
     drawn(app.run())
-    for key, value in address.preset_values("planted").items():
+    for key, value in RUN.preset_values("planted").items():
         if key in app.session_state:
             assert app.session_state[key] == value
     assert settings_of(app) == {"preset": "planted"}
@@ -226,7 +227,7 @@ def test_an_address_sets_the_controls(open_app):
     assert not app.error and not app.warning
     for key, value in wanted.items():
         assert str(app.session_state[key]) == value
-    usual = address.preset_values("planted") | {"preset": "reference"}
+    usual = RUN.preset_values("planted") | {"preset": "reference"}
     assert settings_of(app) == {key: value for key, value in wanted.items() if value != str(usual[key])}
 
 
@@ -238,7 +239,7 @@ def test_settings_survive_a_look_at_another_page(open_app):
     assert app.text_input(key="ranks").value == "4,8,4"
 
 
-@pytest.mark.parametrize("key", ["preset", *address.DEFAULTS])
+@pytest.mark.parametrize("key", ["preset", *RUN.fields])
 @pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
 def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, engine, monkeypatch, key, garbage):
     monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
@@ -254,9 +255,9 @@ def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, engine,
 
 
 def test_garbage_in_every_setting_at_once(open_app):
-    app = open_app(**dict.fromkeys(("preset", *address.DEFAULTS, "nonsense", "run"), "garbage"))
+    app = open_app(**dict.fromkeys(("preset", *RUN.fields, "nonsense", "run"), "garbage"))
     (warning,) = app.sidebar.warning
-    for key in (*address.CHOICES, "rank", "nonsense"):
+    for key in (*RUN.choices, "rank", "nonsense"):
         assert f"`{key}" in warning.value
     for key in ("in", "out", "ranks", "lr", "steps", "target", "seed", "threads"):
         assert "garbage" in beside(app, key)
@@ -341,7 +342,7 @@ def test_bad_input_gets_one_sentence_beside_its_control(open_app, preset, key, t
     assert error.value.endswith(".") and not error.value.endswith("..")
     assert len(error.value) < 300
     assert app.button(key="train").disabled and app.button(key="step").disabled
-    usual = address.preset_values(preset)[key]
+    usual = RUN.preset_values(preset)[key]
     assert not typed(app, **{key: str(usual)}).error
     assert not app.button(key="train").disabled
 

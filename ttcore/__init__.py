@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ttcore.layers import TTLinear
     from ttcore.presets import PRESETS, preset
     from ttcore.shapes import TTShape, factorize
+    from ttcore.sweep import run_sweep
+    from ttcore.sweep_config import SweepConfig
     from ttcore.training import train, train_many
 
 _HOMES = {
@@ -32,6 +34,7 @@ _HOMES = {
     "PRESETS": "presets",
     "RunConfig": "config",
     "StopReason": "events",
+    "SweepConfig": "sweep_config",
     "TTLinear": "layers",
     "TTShape": "shapes",
     "TrainConfig": "config",
@@ -39,6 +42,7 @@ _HOMES = {
     "load": "datasets",
     "load_cores": "export",
     "preset": "presets",
+    "run_sweep": "sweep",
     "train": "training",
     "train_many": "training",
 }
@@ -56,6 +60,8 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Dataset",
     "train",
     "train_many",
+    "SweepConfig",
+    "run_sweep",
     "Control",
     "Event",
     "StopReason",

@@ -39,11 +39,13 @@ def _ranks(ranks: object, field: str) -> int | tuple[int, ...]:
     return positive_integers(ranks, field)
 
 
-def _mapping(value: object, what: str, known: set[str]) -> Mapping[str, Any]:
+def checked_mapping(value: object, what: str, known: set[str] | None) -> Mapping[str, Any]:
+    """`value` if it is a mapping with no keys but the known ones; any keys for None."""
     if not isinstance(value, Mapping):
-        raise InputError(
-            f"{what} must be a JSON object with keys such as {sorted(known)[0]!r}, and {shown(value)} is not"
-        )
+        such = f" with keys such as {sorted(known)[0]!r}" if known else ""
+        raise InputError(f"{what} must be a JSON object{such}, and {shown(value)} is not")
+    if known is None:
+        return value
     unknown = sorted(str(key) for key in value if key not in known)
     if unknown:
         raise InputError(f"unknown key {shown(unknown[0])} in {what}; the known ones are {', '.join(sorted(known))}")
@@ -64,7 +66,7 @@ class _JSON:
         Raises InputError for anything but a mapping, an unknown key or a value that breaks a rule.
         """
         known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**_mapping(value, cls.__name__, known))
+        return cls(**checked_mapping(value, cls.__name__, known))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +259,7 @@ class RunConfig:
 
         Raises InputError for anything but a mapping, an unknown key or a value that breaks a rule.
         """
-        given = dict(_mapping(value, "a run's configuration", {field.name for field in fields(cls)}))
+        given = dict(checked_mapping(value, "a run's configuration", {field.name for field in fields(cls)}))
         given["data"] = DataConfig.from_json(given.get("data", {}))
         given["train"] = TrainConfig.from_json(given.get("train", {}))
         return cls(**with_modes(given))

@@ -88,6 +88,16 @@ class Curve:
         self._marks = GrowingArray(2)
         self._measured = GrowingArray(len(_MEASURED))
 
+    @classmethod
+    def of(cls, losses: np.ndarray, marks: np.ndarray, measured: np.ndarray) -> Curve:
+        """A curve with these arrays of a CurveView, to be added to."""
+        curve = cls()
+        curve._losses.append(losses)
+        curve._note_extremes()
+        curve._marks.append(marks)
+        curve._measured.append(measured)
+        return curve
+
     def add(self, event: Progress) -> None:
         """Append an event's losses and measurements; they continue where the last event ended."""
         if len(event.losses):

@@ -1,34 +1,32 @@
 """Engine: the worker process, the queue, the history of all runs, and snapshots for whoever draws them.
 
-One job is on the device at a time. Runs wait first come, first served; while others wait, a run that has had the
-device for TURN_SECONDS goes to the end of the queue and later goes on exactly where it was. A paused run hands its
-state over and leaves the device.
+One job is on the device at a time: a run, which has a picture, or a task, which has an answer. They wait first come,
+first served, but a new run goes before all tasks. While others wait, a job that has had the device for TURN_SECONDS
+goes to the end of the queue and later goes on exactly where it was; a task makes way for a new run much sooner. A
+paused job hands its state over and leaves the device.
 
 Knows nothing of streamlit and nothing of torch: the worker is a program of its own (see worker).
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ttcore import wire
 from ttcore.config import RunConfig
 from ttcore.control import checked_speed
-from ttcore.curves import Curve, CurveView
+from ttcore.curves import CurveView
+from ttcore.errors import InputError
 from ttcore.events import (
     Best,
     Event,
@@ -39,10 +37,13 @@ from ttcore.events import (
     Scores,
     Started,
     StopReason,
-    TrainingState,
 )
+from ttcore.jobs import Job, RunJob, RunState, TaskFuture, TaskJob, WorkerLostError
+from ttcore.worker_process import WorkerProcess
 
 TURN_SECONDS = 10.0
+# A task makes way for a run that has not begun after so long: whoever presses Train wants to see it move.
+TASK_TURN_SECONDS = 0.5
 # A stop that the run has not answered by then is carried out without it.
 STOP_SECONDS = 0.35
 # A worker that still does not answer after as long again is ended: it may be deep in a single long operation.
@@ -54,13 +55,6 @@ _FAILED_STARTS = 3
 _RATE_WINDOW = 2.0
 
 _WORKER = (sys.executable, "-m", "ttcore.worker")
-
-
-class RunState(StrEnum):
-    QUEUED = "queued"
-    RUNNING = "running"
-    PAUSED = "paused"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,37 +93,6 @@ class RunSnapshot:
         return (self.config.train.steps - self.step) / self.rate if self.rate > 0 else None
 
 
-@dataclass
-class _Run:
-    id: str
-    owner: str
-    number: int
-    config: RunConfig
-    speed: float | None
-    steps: int | None
-    state: RunState = RunState.QUEUED
-    curve: Curve = field(default_factory=Curve)
-    saved: TrainingState | None = None
-    started: Started | None = None
-    latest: Progress | None = None
-    full_model: FullModel | None = None
-    finished: Finished | None = None
-    message: str = ""
-    stopping: bool = False
-    # Sent to the end of the queue to let others have the device.
-    yielding: bool = False
-    turn_began: float = 0.0
-    # Requests sent since the run was last given the device.
-    asked: int = 0
-    recent: deque[tuple[float, int]] = field(default_factory=deque)
-
-    @property
-    def step(self) -> int:
-        if self.finished is not None:
-            return self.finished.step
-        return self.latest.step if self.latest else 0
-
-
 class Engine:
     """Runs for every page and session. All methods are quick and safe to call from any thread.
 
@@ -139,10 +102,13 @@ class Engine:
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
         self._news = threading.Condition(threading.RLock())
-        self._runs: dict[str, _Run] = {}
-        self._queue: deque[_Run] = deque()
-        self._current: _Run | None = None
-        self._worker: _WorkerProcess | None = None
+        self._runs: dict[str, RunJob] = {}
+        self._tasks: dict[str, TaskJob] = {}
+        self._queue: deque[Job] = deque()
+        self._current: Job | None = None
+        # Answers are given from a thread of their own: who hears one may ask for the next, whatever it holds.
+        self._answers = ThreadPoolExecutor(1, thread_name_prefix="engine-answers")
+        self._worker: WorkerProcess | None = None
         self._failed_starts = 0
         self._submitted = 0
         self._closed = False
@@ -157,29 +123,67 @@ class Engine:
         speed = checked_speed(speed)
         with self._news:
             self._submitted += 1
-            run = _Run(secrets.token_urlsafe(8), owner, self._submitted, config, speed, steps)
+            run = RunJob(
+                id=secrets.token_urlsafe(8),
+                owner=owner,
+                number=self._submitted,
+                config=config,
+                speed=speed,
+                steps=steps,
+            )
             self._runs[run.id] = run
-            self._queue.append(run)
+            first_task = next((i for i, job in enumerate(self._queue) if isinstance(job, TaskJob)), len(self._queue))
+            self._queue.insert(first_task, run)
             self._forget_oldest()
+            if self._current is not None:
+                self._give_way(self._current)
             self._dispatch()
             return run.id
 
-    def pause(self, run_id: str) -> None:
+    def submit_task(self, name: str, arguments: dict[str, Any]) -> tuple[str, TaskFuture]:
+        """Queue one of the worker's tasks (see tasks) and return its id, for pause, resume and stop, and its future.
+
+        The future raises InputError for what the task refuses, and WorkerLostError if the worker dies with it.
+        Cancelling it takes the task off the device.
+        """
         with self._news:
-            run = self._active(run_id)
-            if run is None:
+            task = TaskJob(id=secrets.token_urlsafe(8), name=name, arguments=arguments)
+            if self._closed:
+                task.future.cancel()
+                return task.id, task.future
+            self._tasks[task.id] = task
+            self._queue.append(task)
+            task.future.add_done_callback(lambda future: self.stop(task.id) if future.cancelled() else None)
+            self._dispatch()
+            return task.id, task.future
+
+    def adopt(self, finished: RunJob) -> str:
+        """Add a run that has ended elsewhere to the history; its id."""
+        with self._news:
+            self._submitted += 1
+            finished.number = self._submitted
+            finished.state = RunState.ENDED
+            self._runs[finished.id] = finished
+            self._forget_oldest()
+            return finished.id
+
+    def pause(self, job_id: str) -> None:
+        """Take a run or a task off the device; it waits until it is resumed."""
+        with self._news:
+            job = self._active(job_id)
+            if job is None:
                 return
-            run.steps = 0
-            if run is self._current:
-                run.yielding = False
-                self._ask("pause", run)
-            elif run.state is RunState.QUEUED:
-                self._queue.remove(run)
-                run.state = RunState.PAUSED
+            job.steps = 0
+            if job is self._current:
+                job.yielding = False
+                self._ask("pause", job)
+            elif job.state is RunState.QUEUED:
+                self._queue.remove(job)
+                job.state = RunState.PAUSED
             self._news.notify_all()
 
-    def resume(self, run_id: str) -> None:
-        self._go_on(run_id, None)
+    def resume(self, job_id: str) -> None:
+        self._go_on(job_id, None)
 
     def step(self, run_id: str) -> None:
         """One step, then pause again."""
@@ -190,23 +194,24 @@ class Engine:
         speed = checked_speed(speed)
         with self._news:
             run = self._active(run_id)
-            if run is not None and run.speed != speed:
+            if isinstance(run, RunJob) and run.speed != speed:
                 run.speed = speed
                 run.recent.clear()
                 if run is self._current:
                     self._ask("speed", run, speed=speed)
 
-    def stop(self, run_id: str) -> None:
-        """End a run; what it has reached is kept."""
+    def stop(self, job_id: str) -> None:
+        """End a run, and keep what it has reached; or a task, which then has no answer."""
         with self._news:
-            run = self._active(run_id)
+            run = self._active(job_id)
             if run is None or run.stopping:
                 return
             run.stopping = True
             if run is self._current:
                 self._ask("stop", run)
-            elif run.saved is None and run.state is RunState.QUEUED:
-                self._queue.remove(run)
+            elif isinstance(run, TaskJob) or (run.saved is None and run.state is RunState.QUEUED):
+                if run in self._queue:
+                    self._queue.remove(run)
                 self._end(run, StopReason.STOPPED)
                 return
             else:
@@ -250,11 +255,12 @@ class Engine:
         with self._news:
             self._closed = True
             worker, self._worker = self._worker, None
-            for run in list(self._runs.values()):
-                if run.state is not RunState.ENDED:
-                    self._end(run, StopReason.STOPPED)
+            for job in [*self._runs.values(), *self._tasks.values()]:
+                if job.state is not RunState.ENDED:
+                    self._end(job, StopReason.STOPPED)
         if worker is not None:
             worker.kill()
+        self._answers.shutdown(wait=False)
 
     @property
     def worker_pid(self) -> int | None:
@@ -263,13 +269,13 @@ class Engine:
 
     # ---- the queue ----------------------------------------------------------------------------------------------
 
-    def _active(self, run_id: str) -> _Run | None:
-        run = self._runs.get(run_id)
-        return run if run is not None and run.state is not RunState.ENDED else None
+    def _active(self, job_id: str) -> RunJob | TaskJob | None:
+        job = self._runs.get(job_id) or self._tasks.get(job_id)
+        return job if job is not None and job.state is not RunState.ENDED else None
 
-    def _go_on(self, run_id: str, steps: int | None) -> None:
+    def _go_on(self, job_id: str, steps: int | None) -> None:
         with self._news:
-            run = self._active(run_id)
+            run = self._active(job_id)
             if run is None or run.stopping:
                 return
             run.steps = steps
@@ -293,14 +299,14 @@ class Engine:
         assert self._worker is not None
         if not self._worker.ready:
             return
-        run = self._queue.popleft()
-        self._current = run
-        run.state = RunState.RUNNING
-        run.yielding = False
-        run.turn_began = time.monotonic()
-        job = {"config": run.config.to_json(), "state": run.saved, "speed": run.speed, "steps": run.steps}
-        self._ask("run", run, stop=run.stopping, **job)
-        run.asked = 0
+        job = self._queue.popleft()
+        self._current = job
+        job.state = RunState.RUNNING
+        job.yielding = False
+        job.turn_began = time.monotonic()
+        told = job.message()
+        self._ask(told.pop("do"), job, speed=job.speed, steps=job.steps, stop=job.stopping, **told)
+        job.asked, job.begun = 0, True
         self._news.notify_all()
 
     def _leave_device(self, heard: int) -> None:
@@ -308,7 +314,9 @@ class Engine:
         assert self._current is not None
         run, self._current = self._current, None
         if run.state is not RunState.ENDED:
-            if run.stopping or heard < run.asked:
+            if run.stopping and isinstance(run, TaskJob):
+                self._end(run, StopReason.STOPPED)
+            elif run.stopping or heard < run.asked:
                 # It has been asked to do something since it stepped aside.
                 run.state = RunState.QUEUED
                 self._queue.appendleft(run)
@@ -319,12 +327,12 @@ class Engine:
                 run.state = RunState.PAUSED
         self._dispatch()
 
-    def _ask(self, do: str, run: _Run, **rest: Any) -> None:
+    def _ask(self, do: str, run: Job, **rest: Any) -> None:
         run.asked += 1
         if self._worker is not None:
             self._worker.send({"do": do, "run": run.id, **rest})
 
-    def _stop_without_worker(self, run: _Run) -> None:
+    def _stop_without_worker(self, run: Job) -> None:
         """The run is loading data, solving least squares or waiting behind others: end it all the same."""
         with self._news:
             if run.state is RunState.ENDED or self._closed:
@@ -336,7 +344,7 @@ class Engine:
                 self._queue.remove(run)
             self._end(run, StopReason.STOPPED)
 
-    def _give_up(self, run: _Run) -> None:
+    def _give_up(self, run: Job) -> None:
         """End a worker that has not come back from a run that was stopped."""
         with self._news:
             if run is self._current and not self._closed:
@@ -344,14 +352,27 @@ class Engine:
                 self._restart_worker()
                 self._dispatch()
 
-    def _end(self, run: _Run, reason: StopReason, message: str = "") -> None:
-        """Mark a run as ended by the engine, with what had arrived of it."""
-        run.state = RunState.ENDED
-        run.message = message or reason.sentence
-        if run.finished is None:
-            run.finished = _finished_from_what_arrived(run, reason)
-        run.saved = None
+    def _end(self, job: Job, reason: StopReason, message: str = "", mend: bool = False) -> None:
+        """Mark a job as ended by the engine; a run with what had arrived of it, a task without an answer."""
+        job.state = RunState.ENDED
+        if isinstance(job, RunJob):
+            job.reason = message or reason.sentence
+            if job.finished is None:
+                job.finished = _finished_from_what_arrived(job, reason)
+            job.saved = None
+        elif isinstance(job, TaskJob):
+            if reason is StopReason.STOPPED:
+                self._answer(job, job.future.cancel)
+            else:
+                error = InputError(message) if mend else WorkerLostError(message or reason.sentence)
+                self._answer(job, lambda: job.future.set_exception(error))
         self._news.notify_all()
+
+    def _answer(self, task: TaskJob, settle: Callable[[], object]) -> None:
+        """A task is done with: its future is settled, unless whoever holds it has cancelled it."""
+        task.state = RunState.ENDED
+        self._tasks.pop(task.id, None)
+        self._answers.submit(lambda: None if task.future.cancelled() else settle())
 
     def _forget_oldest(self) -> None:
         kept = 0
@@ -360,7 +381,7 @@ class Engine:
             if kept > HISTORY_BYTES and run.state is RunState.ENDED:
                 del self._runs[run.id]
 
-    def _snapshot(self, run: _Run) -> RunSnapshot:
+    def _snapshot(self, run: RunJob) -> RunSnapshot:
         others = len(self._queue) + (self._current is not None) if run.state in _WAITING else 0
         return RunSnapshot(
             id=run.id,
@@ -379,14 +400,14 @@ class Engine:
             best=run.finished.best if run.finished else run.latest.best if run.latest else None,
             full_model=run.full_model,
             finished=run.finished,
-            message=run.message,
+            message=run.reason,
         )
 
     # ---- the worker ---------------------------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
         arguments = ["--threads", str(self._threads)] if self._threads else []
-        self._worker = _WorkerProcess([*_WORKER, *arguments], self._hear, self._worker_died)
+        self._worker = WorkerProcess([*_WORKER, *arguments], self._hear, self._worker_died)
 
     def _restart_worker(self) -> None:
         worker, self._worker = self._worker, None
@@ -394,7 +415,7 @@ class Engine:
             worker.kill()
         self._start_worker()
 
-    def _hear(self, worker: _WorkerProcess, message: dict[str, Any]) -> None:
+    def _hear(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
         with self._news:
             if worker is not self._worker:
                 return
@@ -404,16 +425,26 @@ class Engine:
                 self._failed_starts = 0
                 self._dispatch()
             elif self._current is not None and message["run"] == self._current.id:
-                run = self._current
-                if "event" in message:
-                    self._note(run, message["event"])
-                elif "error" in message:
-                    self._end(run, StopReason.FAILED, message["error"])
+                if "error" in message:
+                    self._end(self._current, StopReason.FAILED, message["error"], mend=message["mend"])
                 elif "ended" in message:
                     self._leave_device(message["ended"])
+                elif isinstance(self._current, RunJob):
+                    self._note(self._current, message["event"])
+                elif isinstance(self._current, TaskJob):
+                    self._note_task(self._current, message)
             self._news.notify_all()
 
-    def _note(self, run: _Run, event: Event) -> None:
+    def _note_task(self, task: TaskJob, message: dict[str, Any]) -> None:
+        if "value" in message:
+            self._answer(task, lambda: task.future.set_result(message["value"]))
+        elif "state" in message:
+            task.saved = message["state"]
+        else:
+            task.future.fraction = message["fraction"]
+            self._give_way(task)
+
+    def _note(self, run: RunJob, event: Event) -> None:
         match event:
             case Started():
                 run.started = event
@@ -434,14 +465,17 @@ class Engine:
                 run.finished = event
                 self._end(run, event.stop_reason)
 
-    def _give_way(self, run: _Run) -> None:
+    def _give_way(self, job: Job) -> None:
         """While others wait, nobody holds the device for longer than a turn."""
-        long_enough = time.monotonic() - run.turn_began >= TURN_SECONDS
-        if self._queue and long_enough and run.steps is None and not run.yielding and not run.stopping:
-            run.yielding = True
-            self._ask("pause", run)
+        if not self._queue or job.steps is not None or job.yielding or job.stopping:
+            return
+        for_a_new_run = isinstance(job, TaskJob) and isinstance(self._queue[0], RunJob) and not self._queue[0].begun
+        turn = TASK_TURN_SECONDS if for_a_new_run else TURN_SECONDS
+        if time.monotonic() - job.turn_began >= turn:
+            job.yielding = True
+            self._ask("pause", job)
 
-    def _worker_died(self, worker: _WorkerProcess, exit_code: int) -> None:
+    def _worker_died(self, worker: WorkerProcess, exit_code: int) -> None:
         with self._news:
             if worker is not self._worker or self._closed:
                 return
@@ -464,7 +498,7 @@ class Engine:
                     self._end(self._queue.popleft(), StopReason.FAILED, sentence)
 
 
-def _later(seconds: float, do: Callable[[_Run], None], run: _Run) -> None:
+def _later(seconds: float, do: Callable[[Job], None], run: Job) -> None:
     timer = threading.Timer(seconds, do, [run])
     timer.daemon = True
     timer.start()
@@ -473,61 +507,7 @@ def _later(seconds: float, do: Callable[[_Run], None], run: _Run) -> None:
 _WAITING = (RunState.QUEUED, RunState.RUNNING)
 
 
-class _WorkerProcess:
-    """A started worker and the thread that listens to it."""
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        on_message: Callable[[_WorkerProcess, dict[str, Any]], None],
-        on_death: Callable[[_WorkerProcess, int], None],
-    ) -> None:
-        folder = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
-        # It has loaded torch and listens.
-        self.ready = False
-        # A session of its own, so that Ctrl-C in the server's terminal does not reach it: it ends with its input.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        self._on_message = on_message
-        self._on_death = on_death
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(wire.dumps(message))
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # it has died; the listener says so
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                message = wire.loads(line)
-            except ValueError:
-                continue  # cut short by its death, or printed by something else
-            self._on_message(self, message)
-        self._process.stdout.close()
-        self._on_death(self, self._process.wait())
-
-
-def _finished_from_what_arrived(run: _Run, reason: StopReason) -> Finished | None:
+def _finished_from_what_arrived(run: RunJob, reason: StopReason) -> Finished | None:
     """The result of a run whose worker cannot be asked any more; None if nothing had been measured."""
     measured = run.curve.view().measured
     if run.latest is None or not len(measured):
@@ -541,13 +521,15 @@ def _finished_from_what_arrived(run: _Run, reason: StopReason) -> Finished | Non
         train=Scores(mse=train_mse, r2=train_r2),
         test=Scores(mse=test_mse, r2=test_r2),
         best=run.latest.best,
+        # The best cores cannot be measured here: what was measured last stands in for them.
+        best_test=Scores(mse=test_mse, r2=test_r2),
         cores=_split(arrays.get("cores"), run),
         best_cores=_split(arrays.get("best_cores"), run),
         weight=np.zeros((0, 0)),
     )
 
 
-def _split(flat: np.ndarray | None, run: _Run) -> tuple[np.ndarray, ...]:
+def _split(flat: np.ndarray | None, run: RunJob) -> tuple[np.ndarray, ...]:
     if flat is None:
         return ()
     shapes = run.config.shape.core_shapes
@@ -555,14 +537,14 @@ def _split(flat: np.ndarray | None, run: _Run) -> tuple[np.ndarray, ...]:
     return tuple(part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True))
 
 
-def _rate(run: _Run) -> float:
+def _rate(run: RunJob) -> float:
     if len(run.recent) < 2:
         return 0.0
     (began, first), (ended, last) = run.recent[0], run.recent[-1]
     return (last - first) / (ended - began) if ended > began else 0.0
 
 
-def _bytes_of(run: _Run) -> int:
+def _bytes_of(run: RunJob) -> int:
     size = run.curve.view().nbytes
     if run.finished is not None:
         arrays = [

@@ -134,6 +134,8 @@ class Finished:
     train: Scores
     test: Scores
     best: Best
+    # What the best cores reach on the test samples.
+    best_test: Scores
     # Core k of shape (r_{k-1}, m_k, n_k, r_k).
     cores: tuple[np.ndarray, ...]
     best_cores: tuple[np.ndarray, ...]

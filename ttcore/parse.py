@@ -61,6 +61,40 @@ def parse_ranks(text: str, field: str = "ranks") -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+_RANGE = re.compile(r"(\d+)\s*(?:-|–|\.\.)\s*(\d+)(?:\s*/\s*(\d+))?")
+# A list of numbers is a grid's, and no grid has more entries on one side.
+_MOST_NUMBERS = 10_000
+
+
+def parse_numbers(text: str, field: str) -> tuple[int, ...]:
+    """ "1-4, 8" as (1, 2, 3, 4, 8); "2-16/2" counts in steps of two."""
+    numbers: list[int] = []
+    for part in re.sub(r"\s*(-|–|\.\.|/)\s*", r"\1", text.strip().strip("()[]")).replace(",", " ").split():
+        span = _RANGE.fullmatch(part)
+        if span:
+            first, last, step = int(span[1]), int(span[2]), int(span[3] or 1)
+            if last < first or step == 0:
+                raise InputError(f"{field} holds {shown(part)}, which counts nothing; write 1-8 or 2-16/2", field)
+            numbers += range(first, min(last, first + step * _MOST_NUMBERS) + 1, step)
+        elif part.isascii() and part.isdigit():
+            numbers.append(int(part))
+        else:
+            raise InputError(f"{field} must be whole numbers such as 1-8 or 1,2,4,8, and {shown(part)} is not", field)
+        if len(numbers) > _MOST_NUMBERS:
+            raise InputError(f"{field} {shown(text)} are more than {_MOST_NUMBERS:,} numbers; use fewer", field)
+    if not numbers:
+        raise InputError(f"{field} is empty; give whole numbers such as 1-8 or 1,2,4,8", field)
+    return tuple(numbers)
+
+
+def parse_reals(text: str, field: str) -> tuple[float, ...]:
+    """ "0.01, 0.02" as (0.01, 0.02); the decimal sign is a point."""
+    parts = text.strip().strip("()[]").replace(",", " ").replace(";", " ").split()
+    if not parts:
+        raise InputError(f"{field} is empty; give numbers such as 0.01, 0.02", field)
+    return tuple(parse_real(part, field) for part in parts)
+
+
 def show_modes(modes: tuple[int, ...] | int) -> str:
     """(8, 8, 8, 8) as it is typed: "8,8,8,8"."""
     return str(modes) if isinstance(modes, int) else ",".join(str(mode) for mode in modes)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ttcore.config import RunConfig
 from ttcore.events import Best, Finished, FullModel, Scores, Started
+from ttcore.results import RunResult
 
 
 def result_object(
@@ -18,15 +19,22 @@ def result_object(
     `seconds` and `steps_per_second` are of training alone. `full_model` is null where the run was stopped before
     least squares was solved.
     """
-    shape = config.shape
-    return {
-        "stop_reason": finished.stop_reason.value,
-        "steps": finished.step,
-        "seconds": finished.seconds,
-        "steps_per_second": finished.step / finished.seconds if finished.seconds > 0 else 0.0,
-        "train": _plain(finished.train),
-        "test": _plain(finished.test),
-        "best": _plain(finished.best),
+    result = RunResult(
+        config=config,
+        device=started.device,
+        device_name=started.device_name,
+        threads=started.threads,
+        plan=started.plan,
+        stacked=started.stacked,
+        stop_reason=finished.stop_reason,
+        steps=finished.step,
+        seconds=finished.seconds,
+        train=finished.train,
+        test=finished.test,
+        best=finished.best,
+        best_test=finished.best_test,
+    )
+    return run_object(result) | {
         "full_model": None
         if full_model is None
         else {
@@ -34,15 +42,34 @@ def result_object(
             "train": _plain(full_model.train),
             "test": _plain(full_model.test),
         },
+    }
+
+
+def run_object(result: RunResult) -> dict[str, Any]:
+    """What one run has reached, of a sweep or by itself; curves and cores left out.
+
+    `best` is on the training data, `best_test` what the same cores reach on the test samples.
+    """
+    shape = result.config.shape
+    return {
+        "stop_reason": result.stop_reason.value,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "steps_per_second": result.steps / result.seconds if result.seconds > 0 else 0.0,
+        "train": _plain(result.train),
+        "test": _plain(result.test),
+        "best": _plain(result.best),
+        "best_test": _plain(result.best_test),
         "parameters": shape.num_parameters,
         "parameter_ratio": shape.parameter_ratio,
         "compression": shape.compression,
         "ranks": list(shape.ranks),
-        "device": started.device,
-        "device_name": started.device_name,
-        "threads": started.threads,
-        "plan": started.plan,
-        "config": config.to_json(),
+        "device": result.device,
+        "device_name": result.device_name,
+        "threads": result.threads,
+        "stacked": result.stacked,
+        "plan": result.plan,
+        "config": result.config.to_json(),
     }
 
 

@@ -383,6 +383,10 @@ class Trainer:
             run.best = Best(mse=train.mse, r2=train.r2, step=run.step)
             run.vectors["best"] = run.vectors["last"]
         cores, best_cores = (_cores(run.vectors[name], shape) for name in ("last", "best"))
+        best_test = test
+        if run.best.step != run.step:
+            mse = self._mse(best_cores, shape, samples.x_test, samples.y_test)
+            best_test = Scores(mse=mse, r2=metrics.r2(mse, samples.test_spread))
         predictions = {
             "train": _points(self._predict(cores, shape, samples.x_train), samples.y_train),
             "test": _points(self._predict(cores, shape, samples.x_test), samples.y_test),
@@ -398,6 +402,7 @@ class Trainer:
             train=train,
             test=test,
             best=run.best,
+            best_test=best_test,
             cores=tuple(map(_array, cores)),
             best_cores=tuple(map(_array, best_cores)),
             weight=weight,

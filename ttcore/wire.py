@@ -1,4 +1,7 @@
-"""Events as lines of JSON and back. NumPy arrays travel as base64 blocks; nothing is ever unpickled."""
+"""Events, settings and results as lines of JSON and back.
+
+NumPy arrays travel as base64 blocks; nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ttcore import events
+from ttcore import config, events, results
 
-_TYPES = {
+_TYPES: dict[str, Any] = {
     cls.__name__: cls
     for cls in (
+        config.DataConfig,
+        config.RunConfig,
+        config.TrainConfig,
+        results.Baseline,
+        results.RunResult,
         events.Best,
         events.Finished,
         events.FullModel,
@@ -64,10 +72,8 @@ def _decode(value: Any) -> Any:
     decoded = {key: _decode(item) for key, item in value.items() if key != _KIND}
     if kind not in _TYPES:
         return decoded if kind is None else {**decoded, _KIND: kind}
-    if kind == "Finished":
-        decoded |= {
-            "stop_reason": events.StopReason(decoded["stop_reason"]),
-            "cores": tuple(decoded["cores"]),
-            "best_cores": tuple(decoded["best_cores"]),
-        }
+    # What JSON knows no name for.
+    if "stop_reason" in decoded:
+        decoded["stop_reason"] = events.StopReason(decoded["stop_reason"])
+    decoded |= {name: tuple(decoded[name]) for name in ("cores", "best_cores") if name in decoded}
     return _TYPES[kind](**decoded)

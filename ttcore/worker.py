@@ -1,9 +1,11 @@
 """python -m ttcore.worker: trains what it is told on standard input, and tells on standard output.
 
 Messages are lines of JSON (see wire). In: {"do": "run", "run": id, "config": ..., "state": ..., "speed": ...,
-"steps": ..., "stop": ...}, and for the run in progress "pause", "resume", "step", "speed", "stop". Out: {"ready": ...}
-once, then {"run": id, "event": ...}, {"run": id, "error": sentence, "field": name} and {"run": id, "ended": heard}: how
-many requests for it were heard. A later one came too late; whoever sent it can tell by counting.
+"steps": ..., "stop": ...}, or {"do": "task", "run": id, "task": name, "arguments": ...} with the same rest (see tasks),
+and for the job in progress "pause", "resume", "step", "speed", "stop". Out: {"ready": ...} once; then for a run
+{"run": id, "event": ...}; for a task {"run": id, ...} with its "fraction" done, the "state" in which it leaves the
+device, or its "value"; {"run": id, "error": sentence, "mend": whether a person can mend it}; and last {"run": id,
+"ended": heard}: how many requests for it were heard. A later one came too late; whoever sent it can tell by counting.
 
 The process ends when its standard input does, so a server that is killed leaves none behind.
 """
@@ -16,6 +18,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ttcore import wire
@@ -56,7 +59,7 @@ class Worker:
             message = wire.loads(line)
             do, run = message["do"], message["run"]
             with self._lock:
-                if do == "run":
+                if do in ("run", "task"):
                     control = Control(steps_per_second=message["speed"], steps=message["steps"])
                     if message["stop"]:
                         control.stop()
@@ -67,25 +70,22 @@ class Worker:
                     self._heard += 1
 
     def _run(self, job: dict[str, Any]) -> None:
-        from ttcore.config import RunConfig
         from ttcore.errors import InputError
-        from ttcore.events import Paused
-        from ttcore.training import train
 
         run = job["run"]
-        control = self._controls[run]
+        work = _train if job["do"] == "run" else _work
         try:
-            config = RunConfig.from_json(job["config"])
-            for event in train(config, control, resume_from=job["state"], default_threads=self._threads):
-                self._tell({"run": run, "event": event})
-                # Whoever holds the state may send it again, unless the run has been told to go on meanwhile.
-                if isinstance(event, Paused) and self._leaves(run, only_if_paused=True):
+            for message in work(job, self._controls[run], self._threads):
+                self._tell({"run": run, **message})
+                # Whoever holds the state may send it again, unless the job has been told to go on meanwhile.
+                held = type(message.get("event")).__name__ == "Paused" or "state" in message
+                if held and self._leaves(run, only_if_paused=True):
                     break
         except InputError as error:
-            self._tell({"run": run, "error": str(error), "field": error.field})
+            self._tell({"run": run, "error": str(error), "mend": True})
         except Exception as error:
             traceback.print_exc()
-            self._tell({"run": run, "error": _plain_sentence(error), "field": ""})
+            self._tell({"run": run, "error": _plain_sentence(error), "mend": False})
         self._leaves(run)
         with self._lock:
             heard, self._heard = self._heard, 0
@@ -105,6 +105,28 @@ class Worker:
             self._answers.flush()
         except BrokenPipeError:
             os._exit(0)  # the server is gone; its end of the commands says so too
+
+
+def _train(job: dict[str, Any], control: Any, threads: int | None) -> Iterator[dict[str, Any]]:
+    """What there is to tell of a run."""
+    from ttcore.config import RunConfig
+    from ttcore.training import train
+
+    config = RunConfig.from_json(job["config"])
+    for event in train(config, control, resume_from=job["state"], default_threads=threads):
+        yield {"event": event}
+
+
+def _work(job: dict[str, Any], control: Any, threads: int | None) -> Iterator[dict[str, Any]]:
+    """What there is to tell of a task."""
+    from ttcore import chunks, tasks
+
+    if job["task"] == tasks.train_chunk.__name__:
+        yield from chunks.train_in_steps(
+            control=control, state=job["state"], default_threads=threads, **job["arguments"]
+        )
+    else:
+        yield {"value": tasks.TASKS[job["task"]](**job["arguments"])}
 
 
 def _obey(control: Any, message: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""What is kept of runs and of models to compare them with. Plain values and NumPy arrays; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ttcore.config import RunConfig
+from ttcore.events import Best, Scores, StopReason
+
+BaselineKind = Literal["full", "ridge", "low_rank", "low_rank_ridge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A linear model in closed form, without bias, on the same data as the TT layers it stands beside.
+
+    "full": least squares with the full weight matrix, of least norm; "ridge": the same with a penalty;
+    "low_rank": the best weight of its rank, of least norm; "low_rank_ridge": the same with a penalty.
+    """
+
+    kind: BaselineKind
+    # The weight's rank; None for a full matrix.
+    rank: int | None = None
+    # in_features x out_features, or rank x (in_features + out_features).
+    parameters: int
+    # The ridge penalty on the squared norm of the weight, chosen by cross-validation; None without one.
+    penalty: float | None = None
+    train: Scores
+    test: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One run that has ended, with all that is needed to draw it and to go on working with its cores."""
+
+    config: RunConfig
+    device: str
+    device_name: str
+    threads: int
+    plan: str
+    # How many runs trained as one with it, itself included.
+    stacked: int
+    stop_reason: StopReason
+    steps: int
+    # Training time; of all runs that trained as one together.
+    seconds: float
+    # After the last update.
+    train: Scores
+    test: Scores
+    # The lowest training loss, and what the cores of that moment reach on the test samples.
+    best: Best
+    best_test: Scores
+    # Core k of shape (r_{k-1}, m_k, n_k, r_k), after the last update.
+    cores: tuple[np.ndarray, ...] = ()
+    # Training loss t after t updates: (losses,), in the run's number format.
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    # (points, 6): step, seconds, train mse, train R², test mse, test R².
+    measured: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
