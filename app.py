@@ -13,7 +13,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from dashboard.live_figure import PLOTLY_FILE, PLOTLY_PATH
-from dashboard.session import engine
+from dashboard.session import engine, sweeps
 
 
 @asynccontextmanager
@@ -21,6 +21,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     """The training process warms up before the first visitor comes, and ends with the server."""
     started = engine()
     yield
+    sweeps().close()
     started.close()
 
 

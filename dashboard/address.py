@@ -91,6 +91,11 @@ class Address(Generic[Config]):
         """Set the page's controls."""
         st.session_state.update({self.prefix + name: value for name, value in values.items()})
 
+    def show(self, config: Config) -> None:
+        """Set the page's controls from another page; its next visit finds them so."""
+        self.put(self.values_of(config))
+        st.session_state.setdefault(self.prefix + _SEEN, {})
+
     def problems(self) -> list[str]:
         """What the address asked for and could not have, a sentence each."""
         return list(st.session_state.get(self.prefix + _PROBLEMS, []))
@@ -114,11 +119,13 @@ class Address(Generic[Config]):
 
     def values_of(self, config: Config) -> dict[str, Any]:
         """Every control's value for a configuration."""
-        return {"preset": self.preset_of(config), **{name: value(config) for name, value in self.fields.items()}}
+        values = {name: value(config) for name, value in self.fields.items()}
+        return {"preset": self.preset_of(config), **values, **self._in_order(values)}
 
     def deviations(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The settings that an address has to name, as text."""
         usual = self.preset_values(values.get("preset", self.first)) | {"preset": self.first}
+        values = {**values, **self._in_order(values)}
         return {name: text(value) for name, value in values.items() if text(value) != text(usual[name])}
 
     def interpret(self, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -160,9 +167,18 @@ class Address(Generic[Config]):
         options = self.several[key]
         asked = [part.strip().lower() for part in value.split(",") if part.strip()]
         values[key] = [option for option in options if option in asked]
-        strangers = [part for part in asked if part not in options]
+        strangers = list(dict.fromkeys(part for part in asked if part not in options))
         if strangers:
-            wrong.append(f"`{key}={quoted(strangers[0])}` is none of {', '.join(options)}; it is left out.")
+            what, is_out = ("is none", "it is") if len(strangers) == 1 else ("are none", "they are")
+            wrong.append(f"`{key}={quoted(','.join(strangers))}` {what} of {', '.join(options)}; {is_out} left out.")
+
+    def _in_order(self, values: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Those of which there may be several, in the order of the options, however they were picked."""
+        return {
+            name: [option for option in options if option in values[name]]
+            for name, options in self.several.items()
+            if name in values
+        }
 
 
 def quoted(value: str) -> str:

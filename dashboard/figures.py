@@ -93,8 +93,8 @@ def prediction_figure(finished: Finished, part: Literal["train", "test"]) -> Fig
             "type": "scatter",
             "mode": "markers",
             "name": part,
-            "x": _rounded(actual),
-            "y": _rounded(predicted),
+            "x": rounded(actual),
+            "y": rounded(predicted),
             "marker": {"color": TT if part == "train" else TEST, "size": 4, "opacity": 0.55},
             "hovertemplate": "actual %{x:.3g}<br>predicted %{y:.3g}<extra></extra>",
         },
@@ -129,7 +129,7 @@ def weight_figure(weight: np.ndarray, title: str, limit: float) -> Figure:
         "data": [
             {
                 "type": "heatmap",
-                "z": [_rounded(row) for row in weight],
+                "z": [rounded(row) for row in weight],
                 "zmin": -limit,
                 "zmax": limit,
                 "colorscale": DIVERGING,
@@ -185,8 +185,8 @@ def _scatter(name: str, x: np.ndarray, y: np.ndarray, colour: str, width: float)
         "type": "scatter",
         "mode": "lines+markers" if len(x) <= 30 else "lines",
         "name": name,
-        "x": _rounded(x),
-        "y": _rounded(y),
+        "x": rounded(x),
+        "y": rounded(y),
         "line": {"color": colour, "width": width},
         "marker": {"size": 5, "color": colour},
         "hovertemplate": "%{y:.4g}",
@@ -200,7 +200,7 @@ def _level(name: str, value: float, width: list[float], dash: str = "dash") -> d
         "mode": "lines",
         "name": name,
         "x": width,
-        "y": _rounded(np.array([value, value])),
+        "y": rounded(np.array([value, value])),
         "line": {"color": FULL, "width": 1.5, "dash": dash},
         "hovertemplate": "%{y:.4g}",
     }
@@ -258,8 +258,8 @@ def _whole_width(lines: Sequence[Line | None], axes: Axes) -> list[float]:
     return [start, end if end > start else 1.0]
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:
-    """Five digits are more than a screen shows; what is not finite leaves a gap."""
+def rounded(values: np.ndarray) -> list[float | None]:
+    """As a figure takes them. Five digits are more than a screen shows; what is not finite leaves a gap."""
     finite = np.isfinite(values)
     plain = np.where(finite, values, 0.0).astype(np.float64)
     with np.errstate(divide="ignore"):

@@ -6,6 +6,7 @@ The only file that knows about the component. plotly.js comes out of the install
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ function themed(layout, host) {
 
 const states = new WeakMap()
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector(".tt-live-figure")
   let state = states.get(host)
   if (!state) {
-    state = { drawn: false, busy: false, next: null, hover: null }
+    state = { drawn: false, busy: false, next: null, hover: null, clicked: null }
     states.set(host, state)
     // A host that is just being hidden has no size to take, and plotly says so by a rejection.
     const resize = () => host.clientWidth && window.Plotly.Plots.resize(host).catch(() => {})
@@ -64,6 +65,7 @@ export default function ({ data, parentElement }) {
   host.style.height = data.height + "px"
   host.setAttribute("aria-label", data.alt)
   state.next = data.figure
+  state.clicked = (value) => setTriggerValue("clicked", value)
 
   async function draw() {
     if (state.busy || !state.next) return
@@ -77,11 +79,19 @@ export default function ({ data, parentElement }) {
       await Plotly.react(host, figure.data, themed(figure.layout, host), {
         responsive: false, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
         toImageButtonOptions: { format: "svg", filename: data.name },
+        modeBarButtonsToAdd: [{
+          name: "png", title: "Download plot as PNG", icon: Plotly.Icons.disk,
+          click: (plot) => Plotly.downloadImage(plot, { format: "png", scale: 2, filename: data.name }),
+        }],
       })
       if (!state.drawn) {
         state.drawn = true
         host.on("plotly_hover", (event) => { state.hover = event.xvals?.[0] ?? event.points?.[0]?.x ?? null })
         host.on("plotly_unhover", () => { state.hover = null })
+        host.on("plotly_click", (event) => {
+          const told = event.points?.map((point) => point.customdata).find((value) => value !== undefined)
+          if (told !== undefined) state.clicked(Array.isArray(told) ? told[0] : told)
+        })
       }
       if (state.hover !== null) Plotly.Fx.hover(host, { xval: state.hover }, "xy")
     } catch (error) {
@@ -109,14 +119,23 @@ _COMPONENT = st.components.v2.component(
 )
 
 
-def live_figure(figure: dict[str, Any], *, key: str, alt: str, height: int = 340) -> None:
+def live_figure(
+    figure: dict[str, Any], *, key: str, alt: str, height: int = 340, on_click: Callable[[Any], None] | None = None
+) -> None:
     """Draw a figure given as plain data; the same key updates the same node.
 
     figure: {"data": [...], "layout": {...}}; a constant layout.uirevision keeps the viewer's zoom.
     alt: what the figure shows, for those who do not see it.
+    on_click: called with the customdata of a point that was clicked; of a list the first entry.
     """
+
+    def clicked() -> None:
+        if on_click is not None and st.session_state[key].clicked is not None:
+            on_click(st.session_state[key].clicked)
+
     _COMPONENT(
         key=key,
+        on_clicked_change=clicked,
         # As text: Streamlit would look at every number of a nested object.
         data={
             "figure": json.dumps(figure, separators=(",", ":")),

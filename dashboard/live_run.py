@@ -12,6 +12,7 @@ from dashboard.session import engine
 from ttcore.config import differing_settings
 from ttcore.engine import RunSnapshot, RunState
 from ttcore.events import StopReason
+from ttcore.report import duration
 
 # Seconds between two pictures; in slow motion every step should be seen.
 TICK = 0.5
@@ -53,7 +54,7 @@ def _progress(run: RunSnapshot | None) -> None:
             ahead = f"{run.place} run{'' if run.place == 1 else 's'}" if run.place else "the training process to start"
             text = f"Waiting for {ahead}{' before this one' if run.place else ''} · {at}"
         case RunState.RUNNING:
-            eta = f" · {_duration(run.eta)} left" if run.eta is not None else ""
+            eta = f" · {duration(run.eta)} left" if run.eta is not None else ""
             shared = f" · shares the device with {run.others} more" if run.others else ""
             text = f"Training · {at}{eta}{shared}"
         case RunState.PAUSED:
@@ -150,13 +151,3 @@ def _setting(value: object) -> str:
     if isinstance(value, list):
         return "·".join(str(item) for item in value)
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -17,6 +17,13 @@ TRAIN = st.Page(
     default=True,
     help="Pick modes and rank, press Train, and watch the layer learn beside the full model.",
 )
+TRADEOFF = st.Page(
+    _PAGES / "tradeoff.py",
+    title="Trade-off",
+    icon=":material/scatter_plot:",
+    url_path="trade-off",
+    help="How much accuracy for how few parameters: many ranks and factorizations, live, beside honest baselines.",
+)
 RUNS = st.Page(
     _PAGES / "runs.py",
     title="Runs",
@@ -24,4 +31,4 @@ RUNS = st.Page(
     url_path="run-history",
     help="Your runs since the server started: what they reached, for how many parameters, and their files.",
 )
-PAGES = [TRAIN, RUNS]
+PAGES = [TRAIN, TRADEOFF, RUNS]

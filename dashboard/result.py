@@ -82,7 +82,7 @@ def take_away(run: RunSnapshot, finished: Finished) -> None:
                 icon=":material/download:",
                 help="After the last step; for TTLinear or NumPy.",
             )
-            if finished.best.step != finished.step:
+            if finished.best.step != finished.step and finished.best_cores:
                 st.download_button(
                     "Best cores (NPZ)",
                     lambda: cores_npz(finished.best_cores, run.config.shape),
@@ -125,12 +125,13 @@ def _pictures(run: RunSnapshot, finished: Finished) -> None:
                 alt="Heat map of the TT layer's dense weight: outputs down, inputs across.",
             )
         with right:
-            live_figure(
-                weight_figure(run.full_model.weight, "Full model (least squares)", limit),
-                key="weight_full",
-                height=260,
-                alt="Heat map of the full model's weight, outputs down and inputs across.",
-            )
+            if run.full_model.weight.size:
+                live_figure(
+                    weight_figure(run.full_model.weight, "Full model (least squares)", limit),
+                    key="weight_full",
+                    height=260,
+                    alt="Heat map of the full model's weight, outputs down and inputs across.",
+                )
         rows, columns = finished.weight.shape
         shape = run.config.shape
         if (rows, columns) != (shape.out_features, shape.in_features):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 import secrets
 
@@ -10,7 +11,9 @@ import streamlit as st
 
 from dashboard.run_settings import RUN
 from ttcore import machine
+from ttcore.config import RunConfig
 from ttcore.engine import Engine, RunSnapshot
+from ttcore.sweeps import HeldSweep, Sweeps
 
 _COOKIE = "tensor_train_owner"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
@@ -29,6 +32,12 @@ def engine() -> Engine:
 def default_threads() -> int:
     """Threads of the worker where a run leaves them open: one processor stays free for the page and its server."""
     return max(1, machine.processors() - 1)
+
+
+@st.cache_resource(show_spinner=False, on_release=Sweeps.close)
+def sweeps() -> Sweeps:
+    """The sweeps of this server. A Dask cluster is named in its environment: what a scheduler sends is trusted."""
+    return Sweeps(engine(), default_threads(), os.environ.get("TTCORE_SCHEDULER", ""))
 
 
 _KEEP_COOKIE = st.components.v2.component(
@@ -65,10 +74,16 @@ def show_run(run_id: str | None) -> None:
         st.query_params["run"] = run_id
 
 
-def open_run(run: RunSnapshot) -> None:
+def open_run(run_id: str, config: RunConfig) -> None:
     """Show a run on the Train page, with its settings in the controls."""
-    show_run(run.id)
-    RUN.put(RUN.values_of(run.config))
+    st.session_state.shown_run = run_id
+    RUN.show(config)
+
+
+def open_settings(config: RunConfig) -> None:
+    """Show settings on the Train page, ready to be trained."""
+    st.session_state.shown_run = None
+    RUN.show(config)
 
 
 def shown_run() -> RunSnapshot | None:
@@ -84,6 +99,30 @@ def shown_run() -> RunSnapshot | None:
             icon=":material/info:",
         )
     return run
+
+
+def show_sweep(sweep_id: str | None) -> None:
+    """Make this the sweep that the Trade-off page shows; its id goes into the address."""
+    st.session_state.shown_sweep = sweep_id
+    if sweep_id is None:
+        st.query_params.pop("sweep", None)
+    elif st.query_params.get("sweep") != sweep_id:
+        st.query_params["sweep"] = sweep_id
+
+
+def shown_sweep() -> HeldSweep | None:
+    """The sweep of the address, or the one that this session showed last."""
+    sweep_id = st.query_params.get("sweep") or st.session_state.get("shown_sweep")
+    if sweep_id is None:
+        return None
+    held = sweeps().get(sweep_id)
+    show_sweep(sweep_id if held else None)
+    if held is None:
+        st.toast(
+            "The sweep in the address is not known here: the server was started anew since, or it was too long ago.",
+            icon=":material/info:",
+        )
+    return held
 
 
 def kept_runs() -> list[RunSnapshot]:

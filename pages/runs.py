@@ -15,7 +15,7 @@ TICK = 2.0
 
 
 def open_on_train_page(run: RunSnapshot) -> None:
-    session.open_run(run)
+    session.open_run(run.id, run.config)
     st.switch_page(TRAIN)
 
 

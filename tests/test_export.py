@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.tables import NAMES, SHAPES, dense_by_einsum, random_cores, tiny
 from ttcore import InputError, TTLinear, load_cores, train
+from ttcore.cores import dense_weight
 from ttcore.curves import Curve
 from ttcore.events import Finished, Progress
-from ttcore.export import cores_npz, curve_csv, dense_weight
+from ttcore.export import cores_npz, curve_csv
 
 
 @pytest.mark.parametrize("name", NAMES)

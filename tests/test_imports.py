@@ -13,7 +13,14 @@ import ttcore
 
 ROOT = Path(ttcore.__file__).parent.parent
 ALL = sorted(f"ttcore.{path.stem}" for path in (ROOT / "ttcore").glob("*.py") if path.stem != "__init__")
-WITHOUT_TORCH = [f"ttcore.{name}" for name in ("shapes", "planning", "config", "events", "engine")]
+WITHOUT_TORCH = [
+    f"ttcore.{name}"
+    for name in (
+        *("shapes", "planning", "config", "events", "engine", "cores", "datasets", "rounding", "rounding_scores"),
+        *("jobs", "results", "tasks", "engine_executor", "thread_executor"),
+        *("sweep_config", "sweep_plan", "sweep", "frontier", "sweep_export"),
+    )
+]
 
 
 def loaded_by(code: str) -> set[str]:

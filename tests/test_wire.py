@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from tests.sweeps import made_up
+from tests.tables import tiny
 from ttcore import wire
 from ttcore.events import Best, Finished, FullModel, Paused, Progress, Scores, Started, StopReason, TrainingState
+from ttcore.results import Baseline
 
 
 def alike(left: object, right: object) -> bool:
@@ -55,6 +58,7 @@ EVENTS = [
         train=scores,
         test=scores,
         best=best,
+        best_test=scores,
         cores=(some.random((1, 2, 3, 2)), some.random((2, 2, 1, 1))),
         best_cores=(),
         weight=np.zeros((0, 0)),
@@ -69,6 +73,27 @@ def test_events_there_and_back(event):
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     json.loads(line)
     assert alike(wire.loads(line), {"run": "a", "event": event})
+
+
+RESULTS = [
+    Baseline(kind="full", parameters=48, train=scores, test=Scores(mse=nan, r2=-inf)),
+    Baseline(kind="low_rank_ridge", rank=2, penalty=0.1 + 0.2, parameters=32, train=scores, test=scores),
+    made_up(tiny(target_r2=0.5, ranks=(2,)), stop_reason=StopReason.TARGET_REACHED, test=Scores(mse=inf, r2=nan)),
+    made_up(
+        tiny(dtype="float32", in_modes=(12,), out_modes=(4,)),
+        cores=(some.random((1, 12, 4, 1), dtype=np.float32),),
+        losses=some.random(30, dtype=np.float32),
+        measured=np.zeros((0, 6)),
+    ),
+    made_up(cores=(), losses=np.zeros(0, np.float32)),
+]
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+def test_results_there_and_back(result):
+    # As the value of a task, and deep in the state that a task leaves behind.
+    message = {"run": "a", "value": [result, result], "state": {"runs": [{"result": result, "state": state}, None]}}
+    assert alike(wire.loads(wire.dumps(message)), message)
 
 
 def test_the_comparison_sees_a_difference():

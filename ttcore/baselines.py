@@ -8,12 +8,9 @@ import numpy as np
 
 from ttcore.config import DataConfig
 from ttcore.datasets import Dataset, load
-from ttcore.downsample import pool
+from ttcore.downsample import WEIGHT_COLUMNS, WEIGHT_ROWS, pool
 from ttcore.events import FullModel
 from ttcore.metrics import scores
-
-# The largest picture of a weight: more than a screen can tell apart.
-WEIGHT_ROWS, WEIGHT_COLUMNS = 64, 512
 
 
 def full_model(config: DataConfig) -> FullModel:

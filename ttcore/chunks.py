@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def train_in_steps(
         resume_from=[run.state for run in going_on],
         default_threads=threads or default_threads,
     )
-    told = -1.0
+    told, told_at = -1.0, 0.0
     for event in events:
         run = going_on[event.run]
         run.note(event)
@@ -50,15 +51,17 @@ def train_in_steps(
             for run in training:
                 run.state = None
         fraction = sum(run.fraction for run in runs) / len(runs)
-        if fraction - told >= _TOLD_EVERY:
-            told = fraction
+        if fraction - told >= _TOLD_EVERY or time.monotonic() - told_at >= _TOLD_SECONDS:
+            told, told_at = fraction, time.monotonic()
             yield {"fraction": fraction}
     if not any(run.stopped for run in runs):
         yield {"value": [run.result for run in runs]}
 
 
-# How much more must be done before it is told again.
+# It is told again when so much more is done, and after so long in any case: on hearing it, an engine lets others have
+# their turn.
 _TOLD_EVERY = 0.01
+_TOLD_SECONDS = 0.2
 
 
 class _Run:

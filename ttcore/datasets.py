@@ -1,4 +1,4 @@
-"""load(DataConfig) -> Dataset: the samples, train and test."""
+"""load(DataConfig) -> Dataset: the samples, train and test. NumPy only; no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from functools import lru_cache
 from math import prod
 
 import numpy as np
-import torch
-from sklearn.datasets import make_regression
 
-from ttcore import ttmatrix
 from ttcore.config import REFERENCE_SEED, DataConfig
+from ttcore.cores import dense_weight
 from ttcore.planning import data_bytes
 
 # Data sets up to this size are kept for the next run.
@@ -51,6 +49,9 @@ def _draw(config: DataConfig) -> Dataset:
 
 def _reference(config: DataConfig) -> Dataset:
     """The published draw, standardized per column; further samples of the same coefficients for the test."""
+    # It takes a second to import, and only this task needs it.
+    from sklearn.datasets import make_regression
+
     x, y, coefficients = make_regression(
         n_samples=config.train_samples,
         n_features=config.in_features,
@@ -73,10 +74,8 @@ def _planted(config: DataConfig) -> Dataset:
     """
     teacher_draw, train_draw, test_draw, noise_draw = np.random.default_rng(config.seed).spawn(4)
     shape = config.teacher_shape
-    cores = [
-        torch.from_numpy(teacher_draw.standard_normal(core) / np.sqrt(prod(core[:3]))) for core in shape.core_shapes
-    ]
-    weight = ttmatrix.to_dense(cores, shape).numpy()
+    cores = [teacher_draw.standard_normal(core) / np.sqrt(prod(core[:3])) for core in shape.core_shapes]
+    weight = dense_weight(cores, shape.in_features, shape.out_features)
     x_train = train_draw.standard_normal((config.train_samples, config.in_features))
     x_test = test_draw.standard_normal((config.test_samples, config.in_features))
     y_train, y_test = x_train @ weight.T, x_test @ weight.T

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+# The largest picture of a weight, and the most points of a picture of predictions: more than a screen can tell apart.
+WEIGHT_ROWS, WEIGHT_COLUMNS = 64, 512
+PREDICTION_POINTS = 1500
+
 
 def envelope(
     values: np.ndarray, max_points: int, *, positions: np.ndarray | None = None, logarithmic: bool = False

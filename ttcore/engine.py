@@ -16,7 +16,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -149,7 +150,7 @@ class Engine:
         with self._news:
             task = TaskJob(id=secrets.token_urlsafe(8), name=name, arguments=arguments)
             if self._closed:
-                task.future.cancel()
+                _settle(task.future, task.future.cancel)
                 return task.id, task.future
             self._tasks[task.id] = task
             self._queue.append(task)
@@ -372,7 +373,9 @@ class Engine:
         """A task is done with: its future is settled, unless whoever holds it has cancelled it."""
         task.state = RunState.ENDED
         self._tasks.pop(task.id, None)
-        self._answers.submit(lambda: None if task.future.cancelled() else settle())
+        # While the interpreter ends there is no such thread any more, and nobody who would hear it.
+        with suppress(RuntimeError):
+            self._answers.submit(_settle, task.future, settle)
 
     def _forget_oldest(self) -> None:
         kept = 0
@@ -469,8 +472,8 @@ class Engine:
         """While others wait, nobody holds the device for longer than a turn."""
         if not self._queue or job.steps is not None or job.yielding or job.stopping:
             return
-        for_a_new_run = isinstance(job, TaskJob) and isinstance(self._queue[0], RunJob) and not self._queue[0].begun
-        turn = TASK_TURN_SECONDS if for_a_new_run else TURN_SECONDS
+        new_runs = any(isinstance(other, RunJob) and not other.begun for other in self._queue)
+        turn = TASK_TURN_SECONDS if isinstance(job, TaskJob) and new_runs else TURN_SECONDS
         if time.monotonic() - job.turn_began >= turn:
             job.yielding = True
             self._ask("pause", job)
@@ -496,6 +499,14 @@ class Engine:
                 )
                 while self._queue:
                     self._end(self._queue.popleft(), StopReason.FAILED, sentence)
+
+
+def _settle(future: TaskFuture, settle: Callable[[], object]) -> None:
+    """Give a future its answer, unless it is cancelled; of that, too, all learn who wait for it."""
+    with suppress(InvalidStateError):
+        settle()
+    if future.cancelled():
+        future.set_running_or_notify_cancel()
 
 
 def _later(seconds: float, do: Callable[[Job], None], run: Job) -> None:

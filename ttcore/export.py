@@ -59,13 +59,3 @@ def load_cores(file: str | PathLike[str] | BinaryIO) -> tuple[list[np.ndarray], 
             f"{getattr(file, 'name', file)!s} is not a file of cores as this program saves them "
             f"(core_1 .. core_d, in_features, out_features): {error}"
         ) from None
-
-
-def dense_weight(cores: Sequence[np.ndarray], in_features: int, out_features: int) -> np.ndarray:
-    """The dense weight (out_features, in_features) with NumPy alone."""
-    weight = np.ones((1, 1, 1))
-    for core in cores:
-        outputs, inputs, _ = weight.shape
-        joined = np.einsum("NMr,rmns->NnMms", weight, core)
-        weight = joined.reshape(outputs * core.shape[2], inputs * core.shape[1], core.shape[3])
-    return weight[:out_features, :in_features, 0]

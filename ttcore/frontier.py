@@ -193,11 +193,15 @@ def name_of(point: Point) -> str:
     return " ".join([*([rank] if ranks else []), point.factorization.label, f"({how})"])
 
 
+def _finite(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
 def unseen_note(points: Sequence[Point], results: Mapping[int, RunResult], baselines: Sequence[Baseline]) -> str:
     """Why nothing does well on unseen samples, where that is so; empty where it is not."""
-    tests = [result.test.r2 for result in results.values()] + [model.test.r2 for model in baselines]
-    trains = [result.train.r2 for result in results.values()]
-    if not points or not baselines or max(tests) >= 0.5 or max(trains) < 0.5:
+    tests = _finite([result.test.r2 for result in results.values()] + [model.test.r2 for model in baselines])
+    trains = _finite([result.train.r2 for result in results.values()])
+    if not points or not baselines or not tests or max(tests) >= 0.5 or max(trains, default=0.0) < 0.5:
         return ""
     data = points[0].config.data
     return (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ttcore import ttmatrix
 from ttcore.checks import choice
 from ttcore.errors import InputError
-from ttcore.shapes import TTShape
+from ttcore.shapes import TTShape, shape_of_cores
 
 INITS = ("unit", "glorot", "he")
 
@@ -116,22 +116,3 @@ class TTLinear(nn.Module):
 def _tensor(array: np.ndarray | Tensor) -> Tensor:
     """A copy where it is an array: torch warns of sharing one that cannot be written."""
     return array if isinstance(array, Tensor) else torch.from_numpy(np.array(array))
-
-
-def shape_of_cores(
-    core_shapes: Sequence[tuple[int, ...]], in_features: int | None = None, out_features: int | None = None
-) -> TTShape:
-    """The TTShape of cores with these array shapes; raises InputError if they are not a train."""
-    for number, core in enumerate(core_shapes, 1):
-        left = core_shapes[number - 2][-1] if number > 1 else 1
-        if len(core) != 4 or core[0] != left:
-            raise InputError(f"core {number} has shape {core}; it must be ({left}, m, n, rank) to follow its neighbour")
-    if not core_shapes or core_shapes[-1][3] != 1:
-        raise InputError("a train needs at least one core, and the last one must end with a rank of 1")
-    return TTShape(
-        [core[1] for core in core_shapes],
-        [core[2] for core in core_shapes],
-        tuple(core[3] for core in core_shapes[:-1]),
-        in_features,
-        out_features,
-    )

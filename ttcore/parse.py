@@ -61,7 +61,9 @@ def parse_ranks(text: str, field: str = "ranks") -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-_RANGE = re.compile(r"(\d+)\s*(?:-|–|\.\.)\s*(\d+)(?:\s*/\s*(\d+))?")
+_DIGITS = r"([0-9]{1,18})"
+_NUMBER = re.compile(_DIGITS)
+_RANGE = re.compile(rf"{_DIGITS}(?:-|–|\.\.){_DIGITS}(?:/{_DIGITS})?")
 # A list of numbers is a grid's, and no grid has more entries on one side.
 _MOST_NUMBERS = 10_000
 
@@ -69,14 +71,15 @@ _MOST_NUMBERS = 10_000
 def parse_numbers(text: str, field: str) -> tuple[int, ...]:
     """ "1-4, 8" as (1, 2, 3, 4, 8); "2-16/2" counts in steps of two."""
     numbers: list[int] = []
-    for part in re.sub(r"\s*(-|–|\.\.|/)\s*", r"\1", text.strip().strip("()[]")).replace(",", " ").split():
+    spaced = " ".join(text.strip().strip("()[]").split())
+    for part in re.sub(r" ?(-|–|\.\.|/) ?", r"\1", spaced).replace(",", " ").split():
         span = _RANGE.fullmatch(part)
         if span:
             first, last, step = int(span[1]), int(span[2]), int(span[3] or 1)
             if last < first or step == 0:
                 raise InputError(f"{field} holds {shown(part)}, which counts nothing; write 1-8 or 2-16/2", field)
             numbers += range(first, min(last, first + step * _MOST_NUMBERS) + 1, step)
-        elif part.isascii() and part.isdigit():
+        elif _NUMBER.fullmatch(part):
             numbers.append(int(part))
         else:
             raise InputError(f"{field} must be whole numbers such as 1-8 or 1,2,4,8, and {shown(part)} is not", field)
@@ -98,3 +101,22 @@ def parse_reals(text: str, field: str) -> tuple[float, ...]:
 def show_modes(modes: tuple[int, ...] | int) -> str:
     """(8, 8, 8, 8) as it is typed: "8,8,8,8"."""
     return str(modes) if isinstance(modes, int) else ",".join(str(mode) for mode in modes)
+
+
+def parse_budget(text: str, dense_parameters: int) -> int:
+    """ "2,000" as it stands, "5 %" as that share of the full model's parameters."""
+    plain = text.strip().replace("_", "")
+    try:
+        if plain.endswith("%"):
+            share = float(plain[:-1].replace(",", "."))
+            budget = share / 100 * dense_parameters
+        else:
+            budget = float(plain.replace(",", ""))
+    except ValueError:
+        budget = float("nan")
+    if not 1 <= budget < 2**53:
+        raise InputError(
+            f"the budget must be at least 1 parameter, such as 2000 or 5 % of the full model, and {shown(text)} is not",
+            "budget",
+        )
+    return int(budget)

@@ -55,7 +55,7 @@ class TTShape:
         set_field = object.__setattr__
         set_field(self, "in_modes", in_modes)
         set_field(self, "out_modes", out_modes)
-        set_field(self, "ranks", _bond_ranks(ranks, len(in_modes)))
+        set_field(self, "ranks", bond_ranks(ranks, len(in_modes)))
         set_field(self, "in_features", _features(in_features, in_modes, "in"))
         set_field(self, "out_features", _features(out_features, out_modes, "out"))
 
@@ -126,6 +126,25 @@ class TTShape:
             ranks[k] = min(ranks[k], ranks[k + 1] * size)
         shape = replace_ranks(self, ranks[1:-1])
         return self if shape.ranks == self.ranks else shape
+
+
+def shape_of_cores(
+    core_shapes: Sequence[tuple[int, ...]], in_features: int | None = None, out_features: int | None = None
+) -> TTShape:
+    """The TTShape of cores with these array shapes; raises InputError if they are not a train."""
+    for number, core in enumerate(core_shapes, 1):
+        left = core_shapes[number - 2][-1] if number > 1 else 1
+        if len(core) != 4 or core[0] != left:
+            raise InputError(f"core {number} has shape {core}; it must be ({left}, m, n, rank) to follow its neighbour")
+    if not core_shapes or core_shapes[-1][3] != 1:
+        raise InputError("a train needs at least one core, and the last one must end with a rank of 1")
+    return TTShape(
+        [core[1] for core in core_shapes],
+        [core[2] for core in core_shapes],
+        tuple(core[3] for core in core_shapes[:-1]),
+        in_features,
+        out_features,
+    )
 
 
 def replace_ranks(shape: TTShape, ranks: int | Sequence[int]) -> TTShape:
@@ -220,21 +239,23 @@ def _root_ceiling(size: int, degree: int) -> int:
     return root
 
 
-def _bond_ranks(ranks: object, num_cores: int) -> tuple[int, ...]:
+def bond_ranks(ranks: object, num_cores: int, field: str = "ranks") -> tuple[int, ...]:
+    """`ranks`, one integer for every bond or one for each, as a tuple of num_cores - 1; errors name `field`."""
     bonds = num_cores - 1
     single = as_integer(ranks)
     if single is not None:
         if single < 1:
-            raise InputError(f"rank {single} is below 1; a rank is a whole number of at least 1", "ranks")
+            what = "rank" if field == "ranks" else field
+            raise InputError(f"{what} {single} is below 1; a rank is a whole number of at least 1", field)
         return (min(single, MAX_SIZE),) * bonds
     if isinstance(ranks, tuple | list) and not ranks and bonds == 0:
         return ()
-    numbers = positive_integers(ranks, "ranks")
+    numbers = positive_integers(ranks, field)
     if len(numbers) != bonds:
         raise InputError(
-            f"ranks {show(numbers)} has {len(numbers)} entries, but {num_cores} cores have {bonds} inner "
+            f"{field} {show(numbers)} has {len(numbers)} entries, but {num_cores} cores have {bonds} inner "
             f"bond{'' if bonds == 1 else 's'}; give one number for all of them, or {bonds}",
-            "ranks",
+            field,
         )
     return numbers
 

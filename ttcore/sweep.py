@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -23,11 +23,14 @@ from ttcore.errors import InputError
 from ttcore.results import Baseline, RunResult
 from ttcore.sweep_config import SweepConfig
 from ttcore.sweep_plan import SweepPlan, plan_sweep
+from ttcore.thread_executor import ThreadExecutor
 
 # A chunk whose worker was lost is run again, this often in all.
 ATTEMPTS = 3
 # Curves and cores of a sweep's runs are kept up to this many bytes; scores always are.
 DETAIL_BYTES = 96 * 2**20
+# Before anything is measured, the estimate is believed; it counts like so many seconds of measurement.
+_BELIEVED = 1.0
 # In the place of a chunk: the models to compare with.
 _BASELINES = -1
 
@@ -56,7 +59,7 @@ class SweepSnapshot:
     fraction: float
     # Time in which it was not paused.
     seconds: float
-    # Seconds still to come; None before anything is known.
+    # Seconds still to come, by the estimate and by what is measured; None once it has ended.
     eta: float | None
     # A sentence on how it stands, or ended.
     message: str
@@ -88,6 +91,10 @@ class Sweep:
         self._executor = executor
         self._width = width
         self._news = threading.Condition()
+        # Held while the executor is asked to hold or release its work, so that it ends up as the sweep says.
+        self._asking = threading.RLock()
+        # Whether this thread is giving work to the executor, whose answer may come at once.
+        self._filling = threading.local()
         self._state = SweepState.RUNNING
         self._results: dict[int, RunResult] = dict(done or {})
         self._baselines: tuple[Baseline, ...] = ()
@@ -113,24 +120,25 @@ class Sweep:
 
     def pause(self) -> None:
         """Give nothing further to the executor; an engine's own chunk leaves the device, others finish theirs."""
-        with self._news:
-            if self._state is not SweepState.RUNNING:
-                return
-            self._state = SweepState.PAUSED
-            self._stop_the_clock()
-            self._news.notify_all()
-        if hasattr(self._executor, "hold"):
-            self._executor.hold()
+        with self._asking:
+            with self._news:
+                if self._state is not SweepState.RUNNING:
+                    return
+                self._state = SweepState.PAUSED
+                self._stop_the_clock()
+                self._news.notify_all()
+            self._hold_if_paused()
 
     def resume(self) -> None:
-        with self._news:
-            if self._state is not SweepState.PAUSED:
-                return
-            self._state = SweepState.RUNNING
-            self._going_since = time.monotonic()
-            self._news.notify_all()
-        if hasattr(self._executor, "release"):
-            self._executor.release()
+        with self._asking:
+            with self._news:
+                if self._state is not SweepState.PAUSED:
+                    return
+                self._state = SweepState.RUNNING
+                self._going_since = time.monotonic()
+                self._news.notify_all()
+            if hasattr(self._executor, "release"):
+                self._executor.release()
         self._fill()
 
     def stop(self) -> None:
@@ -150,8 +158,10 @@ class Sweep:
             total = sum(self.plan.seconds) or 1.0
             seconds = self._elapsed()
             done = self._estimate_done + in_progress
-            left = total - self._estimate_before - done
             ended = self._state is SweepState.ENDED
+            # Sums of estimates may miss the whole by a rounding.
+            whole = len(self._results) + len(self._failures) == len(self.plan.runs)
+            left = 0.0 if whole else max(0.0, total - self._estimate_before - done)
             return SweepSnapshot(
                 config=self.config,
                 plan=self.plan,
@@ -160,9 +170,9 @@ class Sweep:
                 baselines=self._baselines,
                 failures=dict(self._failures),
                 chunks_in_progress=sum(number != _BASELINES for number in self._flying),
-                fraction=1.0 if ended and not left else min(1.0, (self._estimate_before + done) / total),
+                fraction=1.0 if whole else min(1.0, (self._estimate_before + done) / total),
                 seconds=seconds,
-                eta=None if ended else left if seconds == 0 or done < 0.02 * total else left * seconds / done,
+                eta=None if ended else left * (seconds + _BELIEVED) / (done + _BELIEVED),
                 message=self._message,
             )
 
@@ -180,6 +190,15 @@ class Sweep:
 
     def _fill(self) -> None:
         """Give the executor as much as it takes. It is never called with the lock held: it may answer at once."""
+        if getattr(self._filling, "now", False):
+            return  # an answer that came at once; the loop below goes on
+        self._filling.now = True
+        try:
+            self._fill_up()
+        finally:
+            self._filling.now = False
+
+    def _fill_up(self) -> None:
         while True:
             with self._news:
                 if self._state is SweepState.RUNNING and not self._waiting and not self._flying:
@@ -198,7 +217,15 @@ class Sweep:
                 too_late = self._state is SweepState.ENDED
             if too_late:
                 future.cancel()
+            self._hold_if_paused()
             future.add_done_callback(partial(self._landed, number))
+
+    def _hold_if_paused(self) -> None:
+        with self._asking:
+            with self._news:
+                paused = self._state is SweepState.PAUSED
+            if paused and hasattr(self._executor, "hold"):
+                self._executor.hold()
 
     def _submit(self, number: int) -> Future[Any]:
         if number == _BASELINES:
@@ -240,7 +267,7 @@ class Sweep:
             elif number != _BASELINES:
                 self._estimate_done += self.plan.seconds[number]
                 sentence = str(error) or f"the worker was lost ({type(error).__name__})"
-                self._failures |= dict.fromkeys(self.plan.chunks[number], sentence)
+                self._failures |= {p: sentence for p in self.plan.chunks[number] if p not in self._results}
             self._news.notify_all()
 
     def _within_bounds(self, result: RunResult) -> RunResult:
@@ -289,7 +316,7 @@ def run_sweep(
     Raises InputError for runs that do not fit in memory, and RuntimeError at the end if some could not be done.
     """
     config = with_threads(config, threads or machine.processors())
-    own = ThreadPoolExecutor(1)
+    own = ThreadExecutor()
     sweep = Sweep(config, executor or own, width=width).start()
     given: set[int] = set()
     try:

@@ -83,8 +83,9 @@ class SweepConfig:
 
     `train` holds what all runs share; its seed, rate and optimizer are the first of the grid's. With several
     optimizers, L-BFGS and alternating least squares take their usual number of steps, since theirs are worth many.
-    Every list is put in order, and entries that stand twice are taken once, so that equal grids are equal. Raises InputError for anything that is not such a grid, for modes that do
-    not fit the data and for more than MAX_RUNS runs.
+    Every list is put in order, and entries that stand twice are taken once, so that equal grids are equal.
+    Raises InputError for anything that is not such a grid, for modes that do not fit the data and for more than
+    MAX_RUNS runs.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -102,14 +103,15 @@ class SweepConfig:
         train = self.train
         teacher = Factorization(self.data.teacher_in_modes, self.data.teacher_out_modes)
         grid: dict[str, tuple[Any, ...]] = {
-            "factorizations": _entries(self.factorizations or (teacher,), "factorizations", _factorization),
+            "factorizations": _entries(self.factorizations, "factorizations", _factorization, (teacher,)),
             "ranks": _entries(self.ranks, "ranks", lambda rank: positive_integer(rank, "ranks")),
             "seeds": _entries(self.seeds, "seeds", lambda seed: whole(seed, "seeds", 0, MAX_SEED)),
-            "rates": _entries(self.rates or (train.lr,), "rates", _rate),
+            "rates": _entries(self.rates, "rates", _rate, (train.lr,)),
             "optimizers": _entries(
-                self.optimizers or (train.optimizer,),
+                self.optimizers,
                 "optimizers",
                 lambda name: choice(name, get_args(Optimizer), "optimizers"),
+                (train.optimizer,),
             ),
         }
         count = prod(len(entries) for entries in grid.values())
@@ -178,9 +180,13 @@ class SweepConfig:
         return cls(**given)
 
 
-def _entries(values: Iterable[Any], field: str, checked: Callable[[Any], _Item]) -> tuple[_Item, ...]:
-    """The distinct entries in order, each checked."""
-    entries = tuple(sorted({checked(value) for value in values}))
+def _entries(
+    values: object, field: str, checked: Callable[[Any], _Item], otherwise: tuple[_Item, ...] = ()
+) -> tuple[_Item, ...]:
+    """The distinct entries in order, each checked; `otherwise` for none."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(f"{field} must be a list, and {shown(values)} is not", field)
+    entries = tuple(sorted({checked(value) for value in values})) or otherwise
     if not entries:
         raise InputError(f"{field} is empty; a sweep needs at least one of them", field)
     return entries

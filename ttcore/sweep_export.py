@@ -149,7 +149,7 @@ def _read_run(value: object) -> RunResult:
         )
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"a saved run lacks what every run has, or has it in another form: {shown(error)}") from None
 
 

@@ -86,7 +86,8 @@ def _notes(config: SweepConfig, merged: dict[tuple[Factorization, TTShape], list
             )
     without = [optimizer for optimizer in config.optimizers if optimizer in WITHOUT_RATE]
     if without and len(config.rates) > 1:
-        notes.append(f"{' and '.join(without)} have no learning rate: their runs are not repeated for every rate.")
+        have, their = ("has", "its") if len(without) == 1 else ("have", "their")
+        notes.append(f"{' and '.join(without)} {have} no learning rate: {their} runs are not repeated for every rate.")
     return notes
 
 

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from ttcore import metrics, ttmatrix
 from ttcore.alternating import AlternatingLeastSquares
-from ttcore.baselines import WEIGHT_COLUMNS, WEIGHT_ROWS
 from ttcore.config import RunConfig
 from ttcore.cuda_graph import captured
 from ttcore.datasets import Dataset
-from ttcore.downsample import pick, pool
+from ttcore.downsample import PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
 from ttcore.events import Best, Finished, Progress, Scores, StopReason, TrainingState
 from ttcore.first_order import STEPS_AHEAD, FirstOrder
 from ttcore.lbfgs import LBFGS
@@ -28,9 +27,6 @@ from ttcore.planning import Plan, plan_contraction
 from ttcore.shapes import TTShape
 from ttcore.squared_loss import TrainingData
 from ttcore.stack import Stack
-
-# Points of the predicted-against-actual pictures.
-PREDICTION_POINTS = 1500
 
 Method = FirstOrder | LBFGS | AlternatingLeastSquares
 

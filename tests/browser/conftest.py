@@ -74,9 +74,10 @@ def new_tab(browser: Browser, first_context: BrowserContext) -> Iterator[Callabl
 
     yield opened
     for tab in tabs:
-        if tab.button("stop", ":enabled").count():
-            tab.button("stop", ":enabled").click()
-            tab.button("stop", ":disabled").wait_for(timeout=MILLISECONDS)
+        for stop in ("stop", "sweep_stop"):
+            if tab.button(stop, ":enabled").count():
+                tab.button(stop, ":enabled").click()
+                tab.button(stop, ":disabled").wait_for(timeout=MILLISECONDS)
     for tab in tabs:
         tab.check()
     for tab in tabs:
