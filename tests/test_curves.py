@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttcore.curves import Curve, GrowingArray
+from ttcore.curves import Curve, CurveView, GrowingArray
 from ttcore.events import Best, Progress, Scores
 
 
@@ -63,6 +63,45 @@ def test_a_step_is_measured_once():
     curve.add(progress(1, [2.0], 0.2))
     curve.add(progress(2, [1.0], 0.3, measured=0.3))
     assert curve.view().measured.tolist() == [[1, 0.1, 0.5, 0.5, 1.0, 0.5], [3, 0.3, 0.3, 0.7, 0.6, 0.5]]
+
+
+def same_views(left: CurveView, right: CurveView) -> bool:
+    names = ("losses", "marks", "measured", "extremes")
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in names)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), max_size=8), st.integers(0, 8), st.integers(0, 99))
+def test_a_curve_of_a_view_goes_on_as_the_first(blocks, cut, seed):
+    draw = np.random.default_rng(seed)
+    whole, again, done = Curve(), Curve(), 0
+    for number, (count, measured) in enumerate(blocks):
+        if number == cut:
+            view = again.view()
+            again = Curve.of(view.losses, view.marks, view.measured)
+            assert same_views(again.view(), view)
+        event = progress(done, draw.random(count).tolist(), number + 1.0, measured=0.5 if measured else None)
+        for curve in (whole, again):
+            curve.add(event)
+        done += count
+    assert same_views(again.view(), whole.view())
+    if done:
+        for logarithmic in (False, True):
+            left, right = (curve.view().drawn(200, logarithmic=logarithmic) for curve in (whole, again))
+            assert np.array_equal(left, right)
+
+
+def test_a_curve_of_a_view_is_its_own():
+    first = Curve()
+    first.add(progress(0, [3.0, 2.0], 0.5, measured=0.25))
+    view = first.view()
+    second = Curve.of(view.losses, view.marks, view.measured)
+    second.add(progress(2, [1.0], 0.6))
+    first.add(progress(2, [9.0], 0.7))
+    assert second.view().losses.tolist() == [3, 2, 1]
+    assert first.view().losses.tolist() == [3, 2, 9]
+    empty = Curve.of(np.zeros(0), np.zeros((0, 2)), np.zeros((0, 6)))
+    assert same_views(empty.view(), Curve().view())
 
 
 def test_rows_of_several_columns_grow():

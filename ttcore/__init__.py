@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ttcore.export import load_cores
     from ttcore.layers import TTLinear
     from ttcore.presets import PRESETS, preset
+    from ttcore.rounding import round_cores
     from ttcore.shapes import TTShape, factorize
     from ttcore.sweep import run_sweep
     from ttcore.sweep_config import SweepConfig
@@ -42,6 +43,7 @@ _HOMES = {
     "load": "datasets",
     "load_cores": "export",
     "preset": "presets",
+    "round_cores": "rounding",
     "run_sweep": "sweep",
     "train": "training",
     "train_many": "training",
@@ -67,6 +69,7 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "StopReason",
     "Engine",
     "load_cores",
+    "round_cores",
     "InputError",
 ]
 

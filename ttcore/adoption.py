@@ -11,7 +11,7 @@ from ttcore.cores import apply, dense_weight
 from ttcore.curves import Curve
 from ttcore.datasets import Dataset
 from ttcore.downsample import PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
-from ttcore.events import Finished, FullModel, Started
+from ttcore.events import Finished, FullModel, Progress, Started
 from ttcore.jobs import RunJob
 from ttcore.results import Baseline, RunResult
 
@@ -39,6 +39,9 @@ def adopted(result: RunResult, owner: str, baselines: Sequence[Baseline], datase
             threads=result.threads,
             plan=result.plan,
             stacked=result.stacked,
+        ),
+        latest=Progress(
+            first=result.steps, step=result.steps, losses=np.zeros(0), seconds=result.seconds, best=result.best
         ),
         full_model=None
         if full is None
@@ -71,4 +74,6 @@ def _points(result: RunResult, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     shape = result.config.shape
     chosen = pick(y.size, PREDICTION_POINTS)
     predicted = apply(result.cores, x, shape.in_features, shape.out_features)
-    return np.stack([y.reshape(-1)[chosen], predicted.reshape(-1)[chosen]]).astype(np.float32)
+    # What is too large for the picture's numbers is infinite there.
+    with np.errstate(over="ignore"):
+        return np.stack([y.reshape(-1)[chosen], predicted.reshape(-1)[chosen]]).astype(np.float32)

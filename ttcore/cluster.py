@@ -252,10 +252,14 @@ class _ClusterExecutor(Executor):
     """The client's own executor, but for chunks: these end when they are cancelled."""
 
     def __init__(self, client: Any) -> None:
+        self._client = client
         # A chunk that is asked for again after it was lost must not be answered with what became of it before.
         self._executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        # What a client is given while it closes it never answers, and it closes by itself once the scheduler is gone.
+        if self._client.status not in ("running", "connecting"):
+            raise ConnectionError("the connection to the Dask scheduler is lost; see whether it still runs")
         return self._executor.submit(train_chunk_here if fn is tasks.train_chunk else fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

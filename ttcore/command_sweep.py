@@ -34,13 +34,14 @@ from ttcore.errors import InputError
 from ttcore.events import StopReason
 from ttcore.frontier import Measure, Point
 from ttcore.parse import parse_numbers, parse_reals
-from ttcore.presets import PRESETS, preset
+from ttcore.presets import PRESETS
 from ttcore.report import percent
 from ttcore.results import Baseline, RunResult
 from ttcore.sweep import Sweep, SweepSnapshot, with_threads
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_export import places_of, read_sweep, sweep_csv, sweep_object
 from ttcore.sweep_plan import SweepPlan, plan_sweep
+from ttcore.sweep_presets import sweep_preset
 from ttcore.thread_executor import ThreadExecutor
 
 DESCRIPTION = (
@@ -52,7 +53,6 @@ DESCRIPTION = (
 # Of a run's options, those that a sweep has lists for are not a sweep's.
 _SETTINGS = tuple(option for option in OPTIONS if option not in ("in-modes", "out-modes", "ranks", "seed"))
 _GRID = ("cores", "modes", "low_rank", "ranks", "seeds", "rates", "optimizers")
-_FIRST_RANKS = "1-8"
 # Files are written at most so often, and for at most this share of the time.
 _WRITE_EVERY, _WRITE_SHARE = 1.0, 0.05
 # The main thread looks at what is done and at signals this often. Seconds.
@@ -63,12 +63,14 @@ _MOST_ROWS = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default=None, help=f"{' or '.join(PRESETS)}; the default is reference")
-    grid = parser.add_argument_group("the grid", "lists of numbers are written 1,2,4,8 or 1-16 or 2-16/2")
+    grid = parser.add_argument_group(
+        "the grid", "lists of numbers are written 1,2,4,8 or 1-16 or 2-16/2; what is left out takes the preset's own"
+    )
     grid.add_argument("--cores", metavar="LIST", help="balanced modes with so many cores each, e.g. 2,4")
     grid.add_argument("--modes", metavar="LIST", help='modes, e.g. "8,8,8,8->2,2,2,2; 16,16,16->4,2,2"')
     grid.add_argument("--low-rank", action="store_true", help="the ordinary low-rank layer beside the others")
-    grid.add_argument("--ranks", metavar="LIST", help=f"one rank for all bonds each; the default is {_FIRST_RANKS}")
-    grid.add_argument("--seeds", metavar="LIST", help="seeds of the start, e.g. 0-3; the default is the preset's own")
+    grid.add_argument("--ranks", metavar="LIST", help="one rank for all bonds each, e.g. 1-16")
+    grid.add_argument("--seeds", metavar="LIST", help="seeds of the start, e.g. 0-3")
     grid.add_argument("--rates", metavar="LIST", help="learning rates of Adam and SGD, e.g. 0.01,0.05")
     grid.add_argument("--optimizers", metavar="LIST", help="adam, sgd, lbfgs, als; e.g. adam,lbfgs")
     files = parser.add_argument_group("results", "files are kept up to date while the sweep goes on; - prints them")
@@ -106,7 +108,7 @@ def sweep_command(asked: argparse.Namespace) -> int:
     interrupted = signals.asked and len(end.results) + len(end.failures) < len(plan.runs)
     screen.say(end.message)
     kept = outputs.finish(end)
-    if interrupted:
+    if interrupted or end.failures:
         screen.say(_how_to_resume(json_path if kept else None))
     if not outputs.on_standard_output:
         print("\n".join(report_lines(end)))
@@ -123,7 +125,7 @@ def _sweep_config(asked: argparse.Namespace) -> SweepConfig:
     for one, many in (("lr", "rates"), ("optimizer", "optimizers")):
         if getattr(asked, one) is not None and getattr(asked, many) is not None:
             raise InputError(f"--{one} and --{many} say the same thing; give one of them", many)
-    base = preset(asked.preset or "reference")
+    base = sweep_preset(asked.preset or "reference")
     given = given_options(asked, _SETTINGS)
     optimizers = _words(asked.optimizers, "optimizers")
     if len(optimizers) == 1:
@@ -134,11 +136,12 @@ def _sweep_config(asked: argparse.Namespace) -> SweepConfig:
     return SweepConfig(
         data=data,
         train=train,
-        factorizations=_factorizations(asked, data, given, Factorization(base.in_modes, base.out_modes)),
-        ranks=parse_numbers(_FIRST_RANKS if asked.ranks is None else asked.ranks, "ranks"),
-        seeds=(train.seed,) if asked.seeds is None else parse_numbers(asked.seeds, "seeds"),
-        rates=() if asked.rates is None else parse_reals(asked.rates, "rates"),
-        optimizers=optimizers,  # type: ignore[arg-type]  # the configuration checks the words
+        factorizations=_factorizations(asked, data, given, base.factorizations),
+        ranks=base.ranks if asked.ranks is None else parse_numbers(asked.ranks, "ranks"),
+        seeds=base.seeds if asked.seeds is None else parse_numbers(asked.seeds, "seeds"),
+        rates=parse_reals(asked.rates, "rates") if asked.rates is not None else () if asked.lr else base.rates,
+        # The configuration checks the words.
+        optimizers=optimizers or (() if asked.optimizer else base.optimizers),  # type: ignore[arg-type]
     )
 
 
@@ -152,7 +155,7 @@ def _words(text: str | None, field: str) -> tuple[str, ...]:
 
 
 def _factorizations(
-    asked: argparse.Namespace, data: Any, given: Given, own: Factorization
+    asked: argparse.Namespace, data: Any, given: Given, own: tuple[Factorization, ...]
 ) -> tuple[Factorization, ...]:
     """Those that were asked for; else the preset's own, or the teacher's if the data have another size."""
     found: list[Factorization] = []
@@ -165,7 +168,7 @@ def _factorizations(
         found += [Factorization.parse(part) for part in parts]
     if asked.low_rank:
         found.append(Factorization.low_rank(data))
-    return tuple(found) if found or not keeps_modes(given) else (own,)
+    return tuple(found) if found or not keeps_modes(given) else own
 
 
 def _read_resumed(asked: argparse.Namespace) -> tuple[SweepConfig, Sequence[RunResult]]:

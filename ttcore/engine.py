@@ -133,12 +133,8 @@ class Engine:
                 steps=steps,
             )
             self._runs[run.id] = run
-            first_task = next((i for i, job in enumerate(self._queue) if isinstance(job, TaskJob)), len(self._queue))
-            self._queue.insert(first_task, run)
             self._forget_oldest()
-            if self._current is not None:
-                self._give_way(self._current)
-            self._dispatch()
+            self._queue_before_tasks(run)
             return run.id
 
     def submit_task(self, name: str, arguments: dict[str, Any]) -> tuple[str, TaskFuture]:
@@ -286,9 +282,21 @@ class Engine:
                 self._ask("resume" if steps is None else "step", run)
             elif run.state is RunState.PAUSED:
                 run.state = RunState.QUEUED
-                self._queue.append(run)
-                self._dispatch()
+                if isinstance(run, RunJob):
+                    # Somebody has just pressed a button and looks.
+                    run.begun = False
+                    self._queue_before_tasks(run)
+                else:
+                    self._queue.append(run)
+                    self._dispatch()
             self._news.notify_all()
+
+    def _queue_before_tasks(self, run: RunJob) -> None:
+        first_task = next((i for i, job in enumerate(self._queue) if isinstance(job, TaskJob)), len(self._queue))
+        self._queue.insert(first_task, run)
+        if self._current is not None:
+            self._give_way(self._current)
+        self._dispatch()
 
     def _dispatch(self) -> None:
         """Give the device to the next in the queue, if it is free."""

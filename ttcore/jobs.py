@@ -44,7 +44,7 @@ class Job:
     stopping: bool = False
     # Sent to the end of the queue to let others have the device.
     yielding: bool = False
-    # Has had the device before.
+    # Has had the device since somebody asked for it.
     begun: bool = False
     turn_began: float = 0.0
     # Requests sent since it was last given the device.

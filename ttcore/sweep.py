@@ -111,6 +111,8 @@ class Sweep:
         self._seconds = 0.0
         self._going_since: float | None = time.monotonic()
         self._message = ""
+        # What the last message has to add.
+        self._note = ""
 
     # ---- what a person may ask for ----------------------------------------------------------------------------------
 
@@ -236,6 +238,8 @@ class Sweep:
     def _landed(self, number: int, future: Future[Any]) -> None:
         try:
             answer = future.result()
+            if number != _BASELINES and len(answer) != len(self.plan.chunks[number]):
+                raise RuntimeError(f"{len(answer)} results came for a chunk of {len(self.plan.chunks[number])} runs")
         except (Exception, CancelledError) as error:
             self._lost(number, error)
         else:
@@ -264,7 +268,9 @@ class Sweep:
             self._attempts[number] = self._attempts.get(number, 0) + 1
             if not isinstance(error, InputError) and self._attempts[number] < ATTEMPTS:
                 self._waiting.appendleft(number)
-            elif number != _BASELINES:
+            elif number == _BASELINES:
+                self._note = f" The closed-form models could not be solved: {error or type(error).__name__}"
+            else:
                 self._estimate_done += self.plan.seconds[number]
                 sentence = str(error) or f"the worker was lost ({type(error).__name__})"
                 self._failures |= {p: sentence for p in self.plan.chunks[number] if p not in self._results}
@@ -288,8 +294,8 @@ class Sweep:
     def _summary(self) -> str:
         done, failed = len(self._results), len(self._failures)
         if not failed:
-            return f"All {done:,} runs are done."
-        return f"{done:,} runs are done, {failed:,} could not be: {next(iter(self._failures.values()))}"
+            return f"All {done:,} runs are done.{self._note}"
+        return f"{done:,} runs are done, {failed:,} could not be: {next(iter(self._failures.values()))}{self._note}"
 
     def _stop_the_clock(self) -> None:
         self._seconds, self._going_since = self._elapsed(), None

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from ttcore import machine
 from ttcore.cluster import connect
 from ttcore.engine import Engine
 from ttcore.engine_executor import EngineExecutor
 from ttcore.errors import InputError
 from ttcore.sweep import Sweep, with_threads
 from ttcore.sweep_config import SweepConfig
-from ttcore.sweep_plan import SweepPlan
+from ttcore.sweep_plan import SweepPlan, plan_sweep
 
 # The latest are kept; of older ones those that still go on.
 KEPT = 24
@@ -50,6 +51,9 @@ class Sweeps:
 
     def start(self, config: SweepConfig, owner: str, *, plan: SweepPlan | None = None, on_cluster: bool = False) -> str:
         """Begin a sweep and return its id. Raises InputError within seconds for a cluster that is not to be had."""
+        config = with_threads(config, self._threads)
+        if plan is None or plan.runs[0].train.threads != config.train.threads:
+            plan = plan_sweep(config, machine.free_memory())
         executor: Executor
         if on_cluster:
             if not self.scheduler:
@@ -59,7 +63,7 @@ class Sweeps:
         else:
             executor, width, where = EngineExecutor(self._engine), 1, "this machine"
             close = _nothing
-        sweep = Sweep(with_threads(config, self._threads), executor, plan=plan, width=width)
+        sweep = Sweep(config, executor, plan=plan, width=width)
         with self._lock:
             self._started += 1
             held = HeldSweep(secrets.token_urlsafe(8), owner, self._started, where, sweep, close)
