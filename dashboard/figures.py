@@ -52,7 +52,7 @@ def loss_figure(shown: Line | None, kept: Sequence[Line], full: FullModel | None
         data.append(_level("full model, test", full.test.mse, _whole_width([shown, *kept], axes)))
     layout = _layout("mean squared error", axes, revision, "log" if axes.log_loss else "linear")
     layout["yaxis"] |= {"exponentformat": "power", "nticks": 7}
-    if axes.log_loss and _decades(data) < 3:
+    if axes.log_loss and decades(data) < 3:
         # Else every digit from 2 to 9 is written, over and under each other.
         layout["yaxis"]["dtick"] = "D2"
     if not data:
@@ -174,7 +174,7 @@ def _layout(y_title: str, axes: Axes, revision: str, y_type: str) -> dict[str, A
     }
 
 
-def _decades(data: Sequence[dict[str, Any]]) -> float:
+def decades(data: Sequence[dict[str, Any]]) -> float:
     """Powers of ten from the lowest to the highest value."""
     values = [value for trace in data for value in trace["y"] if value is not None and value > 0]
     return math.log10(max(values) / min(values)) if values else 0.0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from dashboard import session
 from dashboard.controls import words
 from dashboard.form import (
     BY_RATE,
@@ -25,6 +26,7 @@ from ttcore.config import DataConfig
 from ttcore.errors import InputError
 from ttcore.parse import parse_numbers, parse_reals
 from ttcore.report import duration
+from ttcore.sweep import with_threads
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan, plan_sweep
 
@@ -129,6 +131,8 @@ def _asked(form: Form, gpu: str | None) -> Asked | None:
             rates=rates,
             optimizers=optimizers,
         )
+        # As the server will start it: its threads are decided.
+        config = with_threads(config, session.default_threads())
         plan = _plan(config, machine.free_memory() >> 28)
     except InputError as error:
         form.refuse(error)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dashboard.figures import Figure, rounded
+from dashboard.figures import Figure, decades, rounded
 from dashboard.palette import FULL, KEPT, SEQUENTIAL, TEST, TT
 from ttcore.config import RunConfig
 from ttcore.frontier import Measure, Point, name_of, pareto
@@ -119,27 +119,36 @@ def frontier_figure(
             "hovermode": "closest",
             "margin": {"l": 60, "r": 14, "t": 10, "b": 46},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
-            "xaxis": {
-                "title": {"text": _size_title(size)},
-                "type": "log",
-                "exponentformat": "none",
-                "dtick": "D2",
-                "range": _whole_range(plan, size),
-            },
+            "xaxis": {"title": {"text": _size_title(size)}, **_size_axis(*_smallest_and_largest(plan, size))},
             "yaxis": axis,
         },
     }
 
 
-def _whole_range(plan: SweepPlan, size: Size) -> list[float]:
-    """From the smallest to the largest model that will ever be in the picture, as powers of ten: it must not jump."""
-    parameters = [run.shape.num_parameters for run in plan.runs]
-    dense = plan.runs[0].shape.dense_parameters
-    ends = sorted(
-        math.log10(size_of(count, dense, size)) for count in (min(*parameters, dense), max(*parameters, dense))
-    )
-    margin = 0.04 * (ends[1] - ends[0]) + 0.03
-    return [ends[0] - margin, ends[1] + margin]
+def _smallest_and_largest(plan: SweepPlan, size: Size) -> tuple[float, float]:
+    """The ends of all models that will ever be in the picture, so that it does not jump when they come."""
+    shape = plan.runs[0].shape
+    dense, of_rank_one = shape.dense_parameters, shape.in_features + shape.out_features
+    most = min(shape.in_features, shape.out_features, plan.runs[0].data.train_samples)
+    parameters = [dense, of_rank_one, most * of_rank_one, *(run.shape.num_parameters for run in plan.runs)]
+    ends = [size_of(count, dense, size) for count in (min(parameters), max(parameters))]
+    return min(ends), max(ends)
+
+
+def _size_axis(smallest: float, largest: float) -> dict[str, Any]:
+    """A logarithmic axis, written at 1, 2, 5, 10 and so on; at the powers of ten alone where those are many."""
+    low, high = math.log10(smallest), math.log10(largest)
+    margin = 0.04 * (high - low) + 0.03
+    steps = (1, 2, 5) if high - low < 3.5 else (1,)
+    powers = range(math.floor(low) - 1, math.ceil(high) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    shown = [tick for tick in ticks if low - margin <= math.log10(tick) <= high + margin]
+    return {
+        "type": "log",
+        "range": [low - margin, high + margin],
+        "tickvals": shown,
+        "ticktext": [f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in shown],
+    }
 
 
 def _to_come(
@@ -463,7 +472,14 @@ def spectrum_figure(spectra: Sequence[np.ndarray], kept: Sequence[int]) -> Figur
             "margin": {"l": 60, "r": 12, "t": 10, "b": 46},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
             "xaxis": {"title": {"text": "singular value"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "size (filled: kept)"}, "type": "log", "exponentformat": "power", "nticks": 7},
+            "yaxis": {
+                "title": {"text": "size (filled: kept)"},
+                "type": "log",
+                "exponentformat": "power",
+                # Else every digit from 2 to 9 is written, over and under each other.
+                **({"dtick": "D2"} if decades(data) < 3 else {"nticks": 7}),
+            },
+            "showlegend": True,
         },
     }
 
@@ -515,6 +531,7 @@ def rounding_figure(
             "hoverinfo": "skip",
         }
     )
+    sizes = [size for trace in data for size in trace["x"]]
     axis: dict[str, Any] = {"title": {"text": f"{measure.part} {'R²' if measure.what == 'r2' else 'MSE'}"}}
     if measure.what == "r2":
         lows = [value for trace in data for value in trace["y"] if value is not None]
@@ -527,7 +544,7 @@ def rounding_figure(
             "uirevision": "rounding",
             "margin": {"l": 60, "r": 12, "t": 10, "b": 46},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
-            "xaxis": {"title": {"text": "parameters"}, "type": "log", "exponentformat": "none", "dtick": "D2"},
+            "xaxis": {"title": {"text": "parameters"}, **_size_axis(min(sizes), max(sizes))},
             "yaxis": axis,
         },
     }

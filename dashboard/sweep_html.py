@@ -64,7 +64,8 @@ def sweep_html(sweep: SweepSnapshot) -> str:
     if note := unseen_note(points, sweep.results, sweep.baselines):
         sentences.append(escape(note))
     body = "".join(f'<h2>{escape(title)}</h2><div class="figure" id="{name}"></div>' for name, title, _ in figures)
-    data = json.dumps([{"id": name, "figure": figure} for name, _, figure in figures])
+    # A tag or a comment within the data would change where the script ends.
+    data = json.dumps([{"id": name, "figure": figure} for name, _, figure in figures]).replace("<", "\\u003c")
     done, asked = len(sweep.results), sweep.plan.asked
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Tensor-train sweep</title>'
@@ -76,8 +77,7 @@ def sweep_html(sweep: SweepSnapshot) -> str:
         + f'<h2>Medians over seeds</h2><div class="wide">{_table(configuration_table(points, sweep.results))}</div>'
         + f'<h2>Closed-form models</h2><div class="wide">{_table(baseline_table(sweep.baselines))}</div>'
         + f"<h2>Settings</h2><pre>{escape(json.dumps(sweep.config.to_json(), indent=1))}</pre>"
-        # A closing tag within the data would end the script.
-        + f'<script id="figures" type="application/json">{data.replace("</", chr(60) + chr(92) + "/")}</script>'
+        + f'<script id="figures" type="application/json">{data}</script>'
         + f"<script>{get_plotlyjs()}</script><script>{_DRAW}</script></body></html>"
     )
 

@@ -272,9 +272,7 @@ def _curves(now: SweepSnapshot, chosen: Sequence[int], sweep_id: str) -> None:
             ):
                 st.session_state.sweep_opening = place
                 st.rerun(scope="fragment")
-        if st.button("Clear", key="sweep_clear", icon=":material/close:"):
-            st.session_state.sweep_chosen = (sweep_id, [])
-            st.rerun(scope="fragment")
+        st.button("Clear", key="sweep_clear", icon=":material/close:", on_click=_clear, args=(sweep_id,))
 
 
 def _run_names(results: Sequence[RunResult]) -> list[str]:
@@ -302,6 +300,10 @@ def _plain(value: Any) -> str:
 def _chosen(sweep_id: str) -> list[int]:
     of_sweep, places = st.session_state.get("sweep_chosen", (sweep_id, []))
     return places if of_sweep == sweep_id else []
+
+
+def _clear(sweep_id: str) -> None:
+    st.session_state.sweep_chosen = (sweep_id, [])
 
 
 def _clicked(sweep_id: str, place: Any) -> None:

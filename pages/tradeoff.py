@@ -16,13 +16,13 @@ from ttcore.sweeps import HeldSweep
 
 
 def start(asked: Asked, on_cluster: bool) -> None:
-    """A new sweep; an own one that is still going ends first, with what it has."""
-    stop_own()
+    """A new sweep; an own one that is still going ends, with what it has."""
     try:
         sweep_id = session.sweeps().start(asked.config, session.owner(), plan=asked.plan, on_cluster=on_cluster)
     except InputError as error:
         st.session_state.sweep_refused = str(error)
         return
+    stop_own()
     session.show_sweep(sweep_id)
 
 
@@ -56,8 +56,9 @@ def buttons(asked: Asked | None, held: HeldSweep | None) -> None:
     state = sweep.snapshot().state if sweep is not None else SweepState.ENDED
     own = held is not None and held.owner == session.owner()
     active = own and state is not SweepState.ENDED
+    same = active and sweep is not None and asked is not None and sweep.config == asked.config
     with st.container(horizontal=True, key="sweep_buttons", vertical_alignment="bottom", gap="small"):
-        button("Start", "play_arrow", "T", asked is not None and not active, start, asked, cluster_chosen())
+        button("Start", "play_arrow", "T", asked is not None and not same, start, asked, cluster_chosen())
         if active and sweep is not None and state is SweepState.PAUSED:
             button("Resume", "resume", "P", True, sweep.resume)
         else:

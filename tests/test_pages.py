@@ -22,15 +22,21 @@ TINY = RUN.deviations(RUN.values_of(tiny(steps=40)))
 Open = Callable[..., AppTest]
 
 
+def forget_server() -> None:
+    """End what is left of the engine and of the sweeps on it; the next page has new ones."""
+    session.sweeps.clear()
+    session.engine.clear()
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """The engine behind the pages of one module; a new one for the next."""
-    session.engine.clear()
+    forget_server()
     shared = session.engine()
     assert shared.wait_until_ready(60)
     yield shared
     shared.close()
-    session.engine.clear()
+    forget_server()
 
 
 @pytest.fixture

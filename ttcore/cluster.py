@@ -15,7 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -31,7 +31,8 @@ from ttcore.results import RunResult
 
 _ADDRESS = re.compile(r"(?:tcp://)?(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})/?")
 _START = "start one with `dask scheduler`, or correct the address"
-# A worker looks this often whether its chunk is still wanted. Seconds.
+_LOST = "the connection to the Dask scheduler is lost; see whether it still runs"
+# A worker looks this often whether its chunk is still wanted, and a client whether it is still connected. Seconds.
 _LOOK_EVERY = 0.2
 # What these say about a connection that fails is said in the error; what they say later, in the futures.
 _NOISY = ("distributed", "distributed.client", "distributed.comm", "distributed.core", "tornado.application", "asyncio")
@@ -255,16 +256,37 @@ class _ClusterExecutor(Executor):
         self._client = client
         # A chunk that is asked for again after it was lost must not be answered with what became of it before.
         self._executor = client.get_executor(pure=False)
+        self._lock = threading.Lock()
+        self._open: set[Future[Any]] = set()
+        self._shut = threading.Event()
+        threading.Thread(target=self._watch, name="ttcore-watch", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        # What a client is given while it closes it never answers, and it closes by itself once the scheduler is gone.
-        if self._client.status not in ("running", "connecting"):
-            raise ConnectionError("the connection to the Dask scheduler is lost; see whether it still runs")
-        return self._executor.submit(train_chunk_here if fn is tasks.train_chunk else fn, *args, **kwargs)
+        if self._lost:
+            raise ConnectionError(_LOST)
+        future = self._executor.submit(train_chunk_here if fn is tasks.train_chunk else fn, *args, **kwargs)
+        with self._lock:
+            self._open = {one for one in self._open if not one.done()} | {future}
+        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._shut.set()
         with suppress(Exception):
             self._executor.shutdown(wait=wait and not cancel_futures)
+
+    @property
+    def _lost(self) -> bool:
+        return self._client.status not in ("running", "connecting")
+
+    def _watch(self) -> None:
+        """A client closes by itself once the scheduler is gone, and what it is given meanwhile it never answers."""
+        while not self._shut.wait(_LOOK_EVERY):
+            if self._lost:
+                with self._lock:
+                    waiting, self._open = self._open, set()
+                for future in waiting:
+                    with suppress(InvalidStateError):
+                        future.set_exception(ConnectionError(_LOST))
 
 
 def train_chunk_here(configs: Sequence[Any], threads: int | None = None) -> list[RunResult]:
