@@ -1,7 +1,8 @@
 """How long do 64 runs take as a sweep, beside the naive loop and beside the same runs one by one in this engine?
 
 Ranks 1 to 16 with four seeds each, 500 steps of Adam on the reference task. The sweep is timed from its start to its
-end as the page does it, with its worker process and its closed-form models; the worker is warm, as it is in the app.
+end as the page does it, with its worker process and its closed-form models, and the same runs one by one in the same
+engine, each as the Train page does it; the worker is warm, as it is in the app.
 
     python -m benchmarks.sweep [--steps 500] [--threads 2] [--repeats 3]
 """
@@ -12,14 +13,19 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.results import write_section
 from benchmarks.tables import markdown_table, middle_and_spread
-from ttcore.machine import processors
+from ttcore import Engine
+from ttcore.engine_executor import EngineExecutor
+from ttcore.machine import free_memory, processors
+from ttcore.sweep import Sweep
 from ttcore.sweep_config import SweepConfig
+from ttcore.sweep_plan import plan_sweep
 from ttcore.sweep_presets import sweep_preset
 
 _LONGEST = 1200.0
@@ -46,39 +52,36 @@ def naive_seconds(steps: int, threads: int) -> float:
 
 
 def single_seconds(steps: int, threads: int) -> float:
-    """ttcore.train for each run, one after the other; data and full model are at hand."""
-    from ttcore import train
-    from ttcore.baselines import full_model
-    from ttcore.sweep_plan import plan_sweep
-
-    runs = plan_sweep(config(steps, threads), 8 << 30).runs
-    full_model(runs[0].data)
-    for _ in train(replace(runs[0], train=replace(runs[0].train, steps=20))):
-        pass
-    began = time.perf_counter()
-    for run in runs:
-        for _ in train(run):
-            pass
-    return time.perf_counter() - began
+    """Each run by itself in the app's engine, one after the other, as the Train page does them."""
+    with _engine(threads) as engine:
+        runs = plan_sweep(config(steps, threads), free_memory()).runs
+        began = time.perf_counter()
+        for run in runs:
+            ended = engine.wait(engine.submit(run, "benchmark"), lambda now: not now.active, _LONGEST)
+            assert ended is not None and ended.finished is not None, "a run has not ended"
+        return time.perf_counter() - began
 
 
 def sweep_seconds(steps: int, threads: int) -> float:
-    """The sweep in the app's engine."""
-    from ttcore import Engine
-    from ttcore.engine_executor import EngineExecutor
-    from ttcore.sweep import Sweep
-
-    engine = Engine(threads=threads)
-    try:
-        assert engine.wait_until_ready(120)
+    """The sweep in the app's engine, closed-form models included."""
+    with _engine(threads) as engine:
         began = time.perf_counter()
         sweep = Sweep(config(steps, threads), EngineExecutor(engine)).start()
         assert sweep.wait(_LONGEST)
         seconds = time.perf_counter() - began
         assert len(sweep.snapshot().results) == 64, sweep.snapshot().message
+        return seconds
+
+
+@contextmanager
+def _engine(threads: int) -> Iterator[Engine]:
+    """One whose worker is warm, as it is in the app."""
+    engine = Engine(threads=threads)
+    try:
+        assert engine.wait_until_ready(120)
+        yield engine
     finally:
         engine.close()
-    return seconds
 
 
 _SUBJECTS: dict[str, Callable[[int, int], float]] = {
@@ -105,7 +108,7 @@ def compare(steps: int, threads: int, repeats: int) -> str:
 
     rows = [
         ["naive loop, one after the other, s", middle_and_spread(seconds["naive"], 1), ""],
-        ["the same runs one by one in this engine, s", middle_and_spread(seconds["single"], 1), ""],
+        ["the same runs one by one in the same engine, s", middle_and_spread(seconds["single"], 1), ""],
         ["the sweep, s", middle_and_spread(seconds["sweep"], 1), ""],
         ["sweep / naive loop", ratio("sweep", "naive"), "≤ 0.33"],
         ["sweep / one by one", ratio("sweep", "single"), "≤ 0.7"],

@@ -55,7 +55,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector(".tt-live-figure")
   let state = states.get(host)
   if (!state) {
-    state = { drawn: false, busy: false, next: null, hover: null, clicked: null }
+    state = { drawn: false, busy: false, next: null, hover: null, clicked: null, config: null }
     states.set(host, state)
     // A host that is just being hidden has no size to take, and plotly says so by a rejection.
     const resize = () => host.clientWidth && window.Plotly.Plots.resize(host).catch(() => {})
@@ -76,14 +76,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
     try {
       const Plotly = await plotly(new URL(data.script, document.baseURI).href)
       if (!host.isConnected) return
-      await Plotly.react(host, figure.data, themed(figure.layout, host), {
+      // One object for all updates: with a new one plotly would build the chart anew.
+      state.config ??= {
         responsive: false, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
         toImageButtonOptions: { format: "svg", filename: data.name },
         modeBarButtonsToAdd: [{
           name: "png", title: "Download plot as PNG", icon: Plotly.Icons.disk,
           click: (plot) => Plotly.downloadImage(plot, { format: "png", scale: 2, filename: data.name }),
         }],
-      })
+      }
+      await Plotly.react(host, figure.data, themed(figure.layout, host), state.config)
       if (!state.drawn) {
         state.drawn = true
         host.on("plotly_hover", (event) => { state.hover = event.xvals?.[0] ?? event.points?.[0]?.x ?? null })

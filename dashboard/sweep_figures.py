@@ -15,7 +15,7 @@ from ttcore.config import RunConfig
 from ttcore.frontier import Measure, Point, name_of, pareto
 from ttcore.results import Baseline, RunResult
 from ttcore.rounding_scores import RoundedScores
-from ttcore.shapes import TTShape
+from ttcore.shapes import TTShape, replace_ranks
 from ttcore.sweep_config import WITHOUT_RATE, Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan
 
@@ -90,10 +90,11 @@ def frontier_figure(
     measure: Measure,
     size: Size,
     revision: str,
+    ended: bool = False,
 ) -> Figure:
     """Score against size: every run, the medians with their spread, the Pareto front, and the models to compare with.
 
-    Runs that are still to come show as ticks at the bottom, at the sizes that they will have.
+    Until the sweep has ended, runs that are still to come show as ticks at the bottom, at the sizes they will have.
     """
     style, shape = Style(config), plan.runs[0].shape
     data: list[dict[str, Any]] = []
@@ -111,7 +112,8 @@ def frontier_figure(
     else:
         bottom = min((value for value in values if value > 0), default=1e-3) / 2
         axis |= {"type": "log", "exponentformat": "power", "nticks": 7}
-    data += _to_come(plan, style, results, size, bottom)
+    if not ended:
+        data += _to_come(plan, style, results, size, bottom)
     return {
         "data": data,
         "layout": {
@@ -346,13 +348,17 @@ def _baseline_text(model: Baseline, name: str) -> str:
 def heat_figure(config: SweepConfig, points: Sequence[Point], measure: Measure) -> Figure:
     """Rank across, factorization (and way to train) down; the colour is the median."""
     rows = Style(config).groups(points)
-    ranks = sorted({_asked_rank(point) for point in points})
+    ranks = config.ranks
     column = {rank: number for number, rank in enumerate(ranks)}
     values = np.full((len(rows), len(ranks)), np.nan)
     hover = [["" for _ in ranks] for _ in rows]
     for number, group in enumerate(rows):
-        for point in group.points:
-            where = column[_asked_rank(point)]
+        trained = {point.shape.ranks: point for point in group.points}
+        for rank, where in column.items():
+            # Ranks above the useful ones are the same layer, and have its score.
+            point = trained.get(replace_ranks(group.points[0].shape, rank).clipped().ranks)
+            if point is None:
+                continue
             values[number, where] = point.median
             hover[number][where] = f"{name_of(point)}<br>{point.parameters:,} parameters"
     shown = np.maximum(values, _LOWEST_R2) if measure.what == "r2" else np.log10(np.maximum(values, 1e-300))
@@ -406,7 +412,7 @@ def parallel_figure(points: Sequence[Point], measure: Measure) -> Figure:
     named: list[tuple[str, list[str]]] = [
         ("factorization", [point.factorization.label for point in points]),
         ("optimizer", [point.config.train.optimizer for point in points]),
-        ("rate", [f"{point.config.train.lr:g}" for point in points]),
+        ("rate", [_rate(point) for point in points]),
     ]
     for title, labels in named:
         names = list(dict.fromkeys(labels))
@@ -425,9 +431,13 @@ def parallel_figure(points: Sequence[Point], measure: Measure) -> Figure:
         }
     )
     scores = np.array([point.median for point in points])
+    title = measure.title
     if measure.what == "r2":
         scores = np.maximum(scores, _LOWEST_R2)
-    axes.append({"label": measure.title, "values": rounded(scores)})
+    else:
+        # One bad run would squeeze all the others.
+        scores, title = np.log10(np.maximum(scores, 1e-300)), f"log₁₀ {title}"
+    axes.append({"label": title, "values": rounded(scores)})
     low, high = _scale_ends(scores) if len(points) else (0.0, 1.0)
     return {
         "data": [
@@ -440,6 +450,11 @@ def parallel_figure(points: Sequence[Point], measure: Measure) -> Figure:
         ],
         "layout": {"margin": {"l": 90, "r": 60, "t": 50, "b": 26}},
     }
+
+
+def _rate(point: Point) -> str:
+    train = point.config.train
+    return "none" if train.optimizer in WITHOUT_RATE else f"{train.lr:g}"
 
 
 def spectrum_figure(spectra: Sequence[np.ndarray], kept: Sequence[int]) -> Figure:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ttcore.frontier import Point
 from ttcore.results import Baseline, RunResult
-from ttcore.sweep_config import Factorization
+from ttcore.sweep_config import WITHOUT_RATE, Factorization
 
 _SCORES = ("train R²", "best train R²", "test R²", "test R² at best")
 # Shown whatever they are: without them a row has no name.
@@ -65,7 +65,7 @@ def _settings(run: RunResult) -> dict[str, Any]:
         # Said where it is not the rank asked for at every bond.
         "ranks trained": "" if set(shape.ranks) <= {config.ranks} else "·".join(map(str, shape.ranks)),
         "optimizer": config.train.optimizer,
-        "rate": config.train.lr,
+        "rate": None if config.train.optimizer in WITHOUT_RATE else config.train.lr,
         "parameters": shape.num_parameters,
         "parameter ratio": shape.parameter_ratio,
         "compression": shape.compression,

@@ -65,7 +65,7 @@ def sweep_view(held: HeldSweep | None, asked: Asked | None, to_train_page: Calla
         st.progress(0.0, text="Ready: press **Start** (or the key T).")
         measure, size = _what_to_show()
         if asked is not None:
-            _frontier(asked.config, asked.plan, {}, [], (), measure, size, "")
+            _frontier(asked.config, asked.plan, {}, [], (), measure, size, "", False)
         return
     moving = held.sweep.snapshot().state is SweepState.RUNNING
     tick = (SLOW_TICK if len(held.sweep.plan.runs) > MANY_RUNS else TICK) if moving else None
@@ -78,12 +78,12 @@ def _draw(held: HeldSweep, moving: bool, to_train_page: Callable[[], None]) -> N
         # Buttons and downloads belong to the whole page, and so does the end of the ticking.
         st.rerun()
     if (place := st.session_state.pop("sweep_opening", None)) is not None:
-        _open_run(now, place)
+        _open_run(now, place, held.id)
         to_train_page()
     _progress(now, held)
     measure, size = _what_to_show()
     points = summarize(now.results, measure)
-    _frontier(now.config, now.plan, now.results, points, now.baselines, measure, size, held.id)
+    _frontier(now.config, now.plan, now.results, points, now.baselines, measure, size, held.id, not now.active)
     if points:
         _answers(points, now, measure)
         _views(points, now, measure, held)
@@ -98,9 +98,11 @@ def _frontier(
     measure: Measure,
     size: Size,
     sweep_id: str,
+    ended: bool,
 ) -> None:
+    revision = f"{sweep_id}-{measure}-{size}"
     live_figure(
-        frontier_figure(plan, config, results, points, baselines, measure, size, f"{sweep_id}-{measure}-{size}"),
+        frontier_figure(plan, config, results, points, baselines, measure, size, revision, ended),
         key="frontier",
         height=FRONTIER_HEIGHT,
         alt=f"{measure.title} against {size}: every run, medians over seeds, the Pareto front and closed-form models.",
@@ -122,7 +124,8 @@ def _progress(now: SweepSnapshot, held: HeldSweep) -> None:
             finishing = " · the chunks on the cluster finish first" if where and now.chunks_in_progress else ""
             text = f"Paused · {at}{finishing}"
         case SweepState.ENDED:
-            text = f"{now.message} · {duration(now.seconds)}{where}"
+            said = f"Ended with {at}" if now.failures else now.message
+            text = f"{said} · {duration(now.seconds)}{where}"
     st.progress(now.fraction, text=text)
     if now.state is SweepState.ENDED and now.failures:
         st.error(now.message, icon=":material/error:")
@@ -265,6 +268,8 @@ def _curves(now: SweepSnapshot, chosen: Sequence[int], sweep_id: str) -> None:
             height=300,
             alt="Training R² of the chosen runs against steps.",
         )
+    if len(lines) < len(results):
+        st.caption("This sweep is too large for all curves to be kept; those of its first runs are.")
     with st.container(horizontal=True, key="sweep_chosen_runs", gap="small"):
         for place, name in zip(chosen, names, strict=True):
             if st.button(
@@ -318,8 +323,8 @@ def _clicked(sweep_id: str, place: Any) -> None:
         st.session_state.sweep_view = "Loss curves"
 
 
-def _open_run(now: SweepSnapshot, place: int) -> None:
-    """Put the run into the history and go to the Train page."""
+def _open_run(now: SweepSnapshot, place: int, sweep_id: str) -> None:
+    """Show the run on the Train page; the first time it is put into the history for that."""
     result = now.results.get(place)
     if result is None:
         return
@@ -327,7 +332,10 @@ def _open_run(now: SweepSnapshot, place: int) -> None:
         st.toast("This sweep is too large for all curves and cores to be kept; the run's settings are opened instead.")
         session.open_settings(result.config)
     else:
-        with st.spinner("Opening the run…"):
-            run = adopted(result, session.owner(), now.baselines, load(result.config.data))
-            session.engine().adopt(run)
-        session.open_run(run.id, run.config)
+        opened = st.session_state.setdefault("sweep_opened", {})
+        run_id = opened.get((sweep_id, place), "")
+        if session.engine().snapshot(run_id) is None:
+            with st.spinner("Opening the run…"):
+                run = adopted(result, session.owner(), now.baselines, load(result.config.data))
+                run_id = opened[sweep_id, place] = session.engine().adopt(run)
+        session.open_run(run_id, result.config)

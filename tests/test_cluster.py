@@ -407,12 +407,12 @@ def test_closing_the_connection_ends_what_it_asked_for(two_workers, processes):
 
 
 def several_chunks(steps: int) -> SweepConfig:
-    """A sweep of six chunks, each of which takes its time."""
-    return SweepConfig(data=TINY.data, train=tiny(steps=steps).train, ranks=(1, 2, 3, 4), seeds=tuple(range(12)))
+    """A sweep of eleven chunks, each of which takes its time."""
+    return SweepConfig(data=TINY.data, train=tiny(steps=steps).train, ranks=(1, 2, 3, 4), seeds=tuple(range(40)))
 
 
 def test_a_killed_worker_loses_nothing(two_workers, processes):
-    config = several_chunks(1500)
+    config = several_chunks(500)
     doomed = processes.worker()
     three = connected(processes.address, 3)
     try:

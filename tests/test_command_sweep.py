@@ -34,7 +34,7 @@ SMALL = split(
     "--test-samples 16 --seeds 0 --threads 1 --device cpu --dtype float64"
 )
 QUICK = [*SMALL, *split("--steps 30 --ranks 1-3 --seeds 0,1")]
-# Long enough to be stopped in the middle: six chunks of a few tenths of a second.
+# Long enough to be stopped in the middle: a small chunk and three of a few tenths of a second.
 LONGER = [*SMALL, *split("--steps 2000 --ranks 1-6 --seeds 0-7")]
 ENDLESS = [*SMALL, *split("--steps 10000000 --ranks 1-3")]
 PATIENCE = 60.0
@@ -219,7 +219,7 @@ def test_the_table_says_what_is_worth_its_parameters(capsys):
     assert "48" in next(line for line in lines if "full model, least squares" in line).split()
     assert any(line.startswith("Cheapest within 1 % of the best test R²: rank ") for line in lines)
     assert "**" not in printed.out
-    assert printed.err.splitlines()[0] == "6 runs, in 1 chunk"
+    assert printed.err.splitlines()[0] == "6 runs, in 2 chunks"
     assert re.fullmatch(r"about 1 s in this process", printed.err.splitlines()[1])
     assert printed.err.splitlines()[-1] == "All 6 runs are done."
 

@@ -23,7 +23,7 @@ from ttcore.sweep_plan import plan_sweep
 
 PATIENCE = 60.0
 # Six chunks: three of Adam's, three by themselves.
-CONFIG = grid(ranks=(1, 2, 3), seeds=range(6), optimizers=("adam",), steps=20)
+CONFIG = grid(ranks=(1, 2, 3), seeds=range(10), optimizers=("adam",), steps=20)
 ALONE = grid(ranks=(1, 2, 3), seeds=(0, 1), optimizers=("lbfgs",), steps=20)
 
 
@@ -374,7 +374,7 @@ def test_without_models_to_compare_with_the_rest_is_done(error):
         future.answer() if future.is_chunk else future.set_exception(error)
     now = one.snapshot()
     assert not now.active and len(now.results) == len(now.plan.runs) and now.baselines == ()
-    assert now.message == f"All 18 runs are done. The closed-form models could not be solved: {error}"
+    assert now.message == f"All 30 runs are done. The closed-form models could not be solved: {error}"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("cannot schedule new futures after shutdown"), InputError("no")])
@@ -426,7 +426,7 @@ def test_a_run_that_was_done_before_has_not_failed():
     now = one.snapshot()
     assert list(now.results) == [kept]
     assert now.failures.keys() == set(range(len(plan.runs))) - {kept}
-    assert now.message.startswith("1 runs are done, 17 could not be")
+    assert now.message.startswith("1 runs are done, 29 could not be")
     assert now.fraction == 1
 
 
@@ -565,7 +565,7 @@ def test_each_result_is_given_once_and_as_soon_as_it_is_there():
             while chunk.is_chunk and len(given) < before + len(chunk.options["configs"]):
                 assert not deadline.wait(0.001)
         reader.join(0.001)
-    assert len(given) == len({result.config for result in given}) == 18
+    assert len(given) == len({result.config for result in given}) == 30
 
 
 def test_failures_are_raised_at_the_end():

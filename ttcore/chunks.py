@@ -40,6 +40,7 @@ def train_in_steps(
         control,
         resume_from=[run.state for run in going_on],
         default_threads=threads or default_threads,
+        watched=False,
     )
     told, told_at = -1.0, 0.0
     for event in events:

@@ -111,7 +111,8 @@ def parse_budget(text: str, dense_parameters: int) -> int:
             share = float(plain[:-1].replace(",", "."))
             budget = share / 100 * dense_parameters
         else:
-            budget = float(plain.replace(",", ""))
+            grouped = re.fullmatch(r"\d{1,3}(,\d{3})+", plain)
+            budget = float(plain.replace(",", "" if grouped else "."))
     except ValueError:
         budget = float("nan")
     if not 1 <= budget < 2**53:

@@ -217,11 +217,15 @@ class _ByRows:
         left_terms = left.view(runs, *ns_left, n_right, *ms_left, rank)
         right_terms = right.view(runs, n_left, *ns_right, rank, *ms_right)
         to_left, to_right = _left_view(halves._left.gradient, 1)[0], _right_view(halves._right.gradient)
+        # A sum that is written in order, and then permuted, takes a third of the time of one that is written permuted.
+        left_sum, right_sum = (halves.gradient.new_empty(target.shape) for target in (to_left, to_right))
         self.calls: list[Call] = [
             partial(torch.bmm, blocks, halves._right_factor.transpose(1, 2), out=left),
             partial(torch.bmm, halves._left_factor.transpose(1, 2), blocks, out=right),
-            partial(torch.sum, left_terms, 1 + len(ns_left), keepdim=True, out=to_left),
-            partial(torch.sum, right_terms, 1, keepdim=True, out=to_right),
+            partial(torch.sum, left_terms, 1 + len(ns_left), keepdim=True, out=left_sum),
+            partial(torch.sum, right_terms, 1, keepdim=True, out=right_sum),
+            partial(to_left.copy_, left_sum),
+            partial(to_right.copy_, right_sum),
             *halves._left.backward,
             *halves._right.backward,
         ]

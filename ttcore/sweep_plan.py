@@ -12,8 +12,9 @@ from ttcore.planning import check_memory, plan_contraction
 from ttcore.shapes import TTShape, stacked_shape
 from ttcore.sweep_config import WITHOUT_RATE, Factorization, SweepConfig, show_numbers
 
-# Runs that train as one: more are hardly quicker still, and their points would come later.
-CHUNK_RUNS = 8
+# Runs that train as one: more are hardly quicker still, and their points would come later. The first points of every
+# line should come soon.
+CHUNK_RUNS, FIRST_RUNS = 16, 4
 # Beside a step's products, of every step; and beside its steps, of every chunk. Seconds.
 _STEP_OVERHEAD = 150e-6
 _CHUNK_OVERHEAD = 0.1
@@ -92,15 +93,22 @@ def _notes(config: SweepConfig, merged: dict[tuple[Factorization, TTShape], list
 
 
 def _chunks(groups: Sequence[Sequence[int]], runs: Sequence[RunConfig]) -> tuple[tuple[int, ...], ...]:
-    """Equal parts of each group, neighbours in rank together; the groups take turns, so that all curves grow."""
+    """A few runs of each group, then equal parts of the others, neighbours in rank together.
+
+    The groups take turns, so that all lines grow.
+    """
     parts: list[tuple[float, int, tuple[int, ...]]] = []
     for number, group in enumerate(groups):
         ordered = sorted(group, key=lambda place: (runs[place].shape.num_parameters, place))
         most = 1 if runs[group[0]].train.optimizer in WITHOUT_RATE else CHUNK_RUNS
-        count = ceil(len(ordered) / most)
-        for part in range(count):
-            places = ordered[part * len(ordered) // count : (part + 1) * len(ordered) // count]
-            parts.append((part / count, number, tuple(places)))
+        first = min(most, FIRST_RUNS, len(ordered))
+        rest = ordered[first:]
+        count = ceil(len(rest) / most)
+        cuts = [
+            ordered[:first],
+            *(rest[part * len(rest) // count : (part + 1) * len(rest) // count] for part in range(count)),
+        ]
+        parts += [(part / len(cuts), number, tuple(places)) for part, places in enumerate(cuts)]
     return tuple(places for _, _, places in sorted(parts))
 
 

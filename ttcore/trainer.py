@@ -233,8 +233,9 @@ class Trainer:
         for kept, chosen in ((self._good_flat, good), (self._best_flat, best)):
             if len(chosen) == len(values):
                 kept.copy_(flat)
-            elif chosen:
-                kept[chosen] = flat[chosen]
+            else:
+                for row in chosen:
+                    kept[row].copy_(flat[row])
 
     def _note_value(self, run: RunRecord, value: float, step: int) -> bool:
         """Whether it is the best so far."""
@@ -370,8 +371,11 @@ class Trainer:
         )
 
     @torch.inference_mode()
-    def finish(self, run: RunRecord) -> Finished:
-        """The last word of a run that has ended, after its last report."""
+    def finish(self, run: RunRecord, pictures: bool = True) -> Finished:
+        """The last word of a run that has ended, after its last report.
+
+        pictures: with what only a picture needs.
+        """
         assert run.reason is not None
         samples, shape = self._samples, run.shape
         train, test = self._measure(run)
@@ -383,12 +387,10 @@ class Trainer:
         if run.best.step != run.step:
             mse = self._mse(best_cores, shape, samples.x_test, samples.y_test)
             best_test = Scores(mse=mse, r2=metrics.r2(mse, samples.test_spread))
-        predictions = {
-            "train": _points(self._predict(cores, shape, samples.x_train), samples.y_train),
-            "test": _points(self._predict(cores, shape, samples.x_test), samples.y_test),
-        }
+        parts = {"train": (samples.x_train, samples.y_train), "test": (samples.x_test, samples.y_test)}
+        predictions = {name: _points(self._predict(cores, shape, x), y) for name, (x, y) in parts.items() if pictures}
         weight = np.zeros((0, 0))
-        if self._weight_is_small(shape):
+        if pictures and self._weight_is_small(shape):
             weight = pool(_array(ttmatrix.to_dense(cores, shape)), WEIGHT_ROWS, WEIGHT_COLUMNS)
         return Finished(
             run=run.number,

@@ -67,6 +67,7 @@ def train_many(
     *,
     resume_from: Sequence[TrainingState | None] | None = None,
     default_threads: int | None = None,
+    watched: bool = True,
 ) -> Iterator[Event]:
     """Train several layers; runs with the same data, modes, optimizer (Adam or SGD), dtype and device train as one.
 
@@ -76,13 +77,16 @@ def train_many(
     configs: their places are what `run` in the events means.
     control: one for all of them.
     resume_from: a state or None for each.
+    watched: whether somebody looks on; else scores are measured as rarely as their share of the time allows, and
+        nothing is made that only a picture needs (Finished.predictions and .weight).
     Yields each run's events as `train` does. A run that ends early leaves the others as quick as without it.
     """
     control = control or Control()
     states = list(resume_from) if resume_from is not None else [None] * len(configs)
     groups = [part for group in _alike(configs) for part in _divided(group, configs, default_threads)]
     for numbers, runtime in groups:
-        yield from _train_stack(numbers, [configs[n] for n in numbers], control, runtime, [states[n] for n in numbers])
+        together, saved = [configs[n] for n in numbers], [states[n] for n in numbers]
+        yield from _train_stack(numbers, together, control, runtime, saved, watched)
 
 
 def _alike(configs: Sequence[RunConfig]) -> list[list[int]]:
@@ -125,6 +129,7 @@ def _train_stack(
     control: Control,
     runtime: Runtime,
     states: Sequence[TrainingState | None],
+    watched: bool,
 ) -> Iterator[Event]:
     torch.set_num_threads(runtime.threads)
     torch.backends.cuda.matmul.allow_tf32 = configs[0].train.tf32
@@ -151,7 +156,7 @@ def _train_stack(
             yield trainer.report(run)
             if run.number not in told and run.reason is not StopReason.STOPPED:
                 yield replace(full_model(data), run=run.number)
-            yield trainer.finish(run)
+            yield trainer.finish(run, pictures=watched)
         if not trainer.runs:
             return
         turn = control.turn()
@@ -170,11 +175,12 @@ def _train_stack(
             trainer.advance()
             now = time.perf_counter()
             interval, share = EVENT_INTERVAL, MEASURING_SHARE
-            if now - began < FIRST_SECONDS:
+            longest = LONGEST_UNMEASURED if watched else math.inf
+            if watched and now - began < FIRST_SECONDS:
                 interval, share = min(interval, FIRST_EVENT_INTERVAL), FIRST_MEASURING_SHARE
             if now - last_event_at < interval or not trainer.runs:
                 continue
-            measure = now - measured_at >= min(measuring / share, max(LONGEST_UNMEASURED, 10 * measuring))
+            measure = now - measured_at >= min(measuring / share, max(longest, 10 * measuring))
             events = [trainer.report(run, measure) for run in list(trainer.runs)]
             last_event_at = time.perf_counter()
             if measure:

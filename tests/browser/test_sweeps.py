@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 DATA = "preset=planted&tin=3,4&tout=2,2&trank=2&ntrain=20&ntest=16&threads=1"
 # 14 runs: low rank has no more use than rank 4, two cores have.
 SMALL = f"{DATA}&cores=low,2&ranks=1-5&seeds=0-1&steps=60"
-LONG = f"{DATA}&cores=2&ranks=1-4&seeds=0-9&steps=6000"
+LONG = f"{DATA}&cores=2&ranks=1-4&seeds=0-19&steps=20000"
 ENDLESS = f"{DATA}&cores=2&ranks=1-2&seeds=0&steps=10000000"
 _TRACES = """
 () => document.querySelector(".st-key-frontier .tt-live-figure")?.data
@@ -177,12 +177,12 @@ def test_points_come_while_it_runs_and_the_picture_stays(sweeping: Opened):
     page.tab.chart("frontier").evaluate("(plot) => { plot.markedByTest = true }")
     page.page.wait_for_function(f"() => ({_RUNS}) > 0")
     first = page.page.evaluate(_RUNS)
-    assert first < 40
+    assert first < 80
     page.page.wait_for_function(f"(first) => ({_RUNS}) > first", arg=first)
     page.tab.press("sweep_stop")
     page.tab.wait_for_state("are done and kept.")
     assert page.tab.chart("frontier").evaluate("(plot) => plot.markedByTest") is True
-    kept = re.search(r"Stopped: (\d+) of 40", page.tab.progress.inner_text())
+    kept = re.search(r"Stopped: (\d+) of 80", page.tab.progress.inner_text())
     assert kept is not None
     page.page.wait_for_function(f"(runs) => ({_RUNS}) === runs", arg=int(kept[1]))
 
@@ -208,12 +208,12 @@ def test_a_reload_in_mid_sweep_and_another_page_lose_nothing(sweeping: Opened):
     page.wait_until_drawn()
     page.tab.button("sweep_pause", ":enabled").wait_for()
     assert page.page.url == address
+    before = page.page.evaluate(_RUNS)
     page.tab.go_to("Train")
     page.tab.wait_until_drawn()
     page.tab.go_to("Trade-off")
     page.wait_until_drawn()
-    page.tab.wait_for_state("All 40 runs are done.")
-    page.page.wait_for_function(f"() => ({_RUNS}) === 40")
+    page.page.wait_for_function(f"(before) => ({_RUNS}) > before", arg=before)
 
 
 def test_who_follows_the_link_watches(sweeping: Opened):
@@ -292,8 +292,7 @@ def test_the_slider_rounds_at_once(sweeping: Opened):
     assert waiting.value.suggested_filename == "tt-rounded-4-cores.npz"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("projector", "light"), ("phone", "light")])
 def test_nothing_sticks_out(sweeping: Opened, tmp_path: Path, size, scheme):
     width, height = SIZES[size]
     page = sweeping(SMALL, viewport={"width": width, "height": height}, color_scheme=scheme)
