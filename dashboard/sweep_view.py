@@ -61,26 +61,31 @@ def sweep_view(held: HeldSweep | None, asked: Asked | None, to_train_page: Calla
 
     to_train_page: goes there, once a run has been opened.
     """
+    drawn = held.sweep.snapshot().state if held is not None else SweepState.ENDED
+    tick = None
+    if held is not None and drawn is not SweepState.ENDED:
+        tick = SLOW_TICK if len(held.sweep.plan.runs) > MANY_RUNS else TICK
+    st.fragment(_draw, run_every=tick)(held, asked, drawn, to_train_page)
+
+
+def _draw(held: HeldSweep | None, asked: Asked | None, drawn: SweepState, to_train_page: Callable[[], None]) -> None:
+    """The same elements in the same order, sweep or not: the browser must not build the picture anew."""
     if held is None:
-        st.progress(0.0, text="Ready: press **Start** (or the key T).")
+        with st.container():
+            st.progress(0.0, text="Ready: press **Start** (or the key T).")
         measure, size = _what_to_show()
         if asked is not None:
             _frontier(asked.config, asked.plan, {}, [], (), measure, size, "", False)
         return
-    moving = held.sweep.snapshot().state is SweepState.RUNNING
-    tick = (SLOW_TICK if len(held.sweep.plan.runs) > MANY_RUNS else TICK) if moving else None
-    st.fragment(_draw, run_every=tick)(held, moving, to_train_page)
-
-
-def _draw(held: HeldSweep, moving: bool, to_train_page: Callable[[], None]) -> None:
     now = held.sweep.snapshot()
-    if moving and now.state is not SweepState.RUNNING:
+    if now.state is not drawn:
         # Buttons and downloads belong to the whole page, and so does the end of the ticking.
         st.rerun()
     if (place := st.session_state.pop("sweep_opening", None)) is not None:
         _open_run(now, place, held.id)
         to_train_page()
-    _progress(now, held)
+    with st.container():
+        _progress(now, held)
     measure, size = _what_to_show()
     points = summarize(now.results, measure)
     _frontier(now.config, now.plan, now.results, points, now.baselines, measure, size, held.id, not now.active)

@@ -398,7 +398,9 @@ def test_scores_come_with_most_events_where_they_are_cheap_and_seldom_where_they
         for event in train(tiny(steps=10_000_000), control):
             if isinstance(event, Progress):
                 progress.append(event)
-            if time.monotonic() - began > training.FIRST_SECONDS:
+            measured = sum(event.train is not None for event in progress)
+            # Where scores are to be seldom a while shows it; where they are to come often it is enough to see some.
+            if time.monotonic() - began > 0.5 and (share == 1e-9 or measured > 4):
                 control.stop()
         assert progress[0].train is not None and progress[0].test is not None, "the first event has its scores"
         assert progress[-1].train is not None, "and so has the last"

@@ -156,7 +156,7 @@ def test_a_sweep_to_its_end_and_its_files_hold_the_same_numbers(sweeping: Opened
     context.close()
 
 
-def test_the_sentences_say_what_the_points_say(sweeping: Opened):
+def test_sentences_and_views_say_what_the_points_say(sweeping: Opened):
     page = sweeping(SMALL).to_its_end(18)
     said = page.page.locator(".st-key-answers").inner_text()
     groups: dict[tuple[str, float], list[float]] = {}
@@ -170,6 +170,16 @@ def test_the_sentences_say_what_the_points_say(sweeping: Opened):
     expect(page.page.locator(".st-key-answers")).to_contain_text("none; the smallest layer", timeout=MILLISECONDS)
     page.tab.type("sweep_budget", "lots")
     expect(page.page.locator(".st-key-answers")).to_contain_text("'lots' is not.", timeout=MILLISECONDS)
+
+    page.page.locator(".st-key-heat .js-plotly-plot").wait_for()
+    page.view("Parallel coordinates")
+    page.page.locator(".st-key-parallel .js-plotly-plot").wait_for()
+    assert page.page.locator(".st-key-parallel .parcoords").count() > 0
+    page.view("Table")
+    page.page.get_by_test_id("stDataFrame").wait_for()
+    page.view("Rank along the train")
+    page.page.locator(".st-key-rounding .js-plotly-plot").wait_for()
+    page.page.locator(".st-key-spectrum .js-plotly-plot").wait_for()
 
 
 def test_points_come_while_it_runs_and_the_picture_stays(sweeping: Opened):
@@ -244,8 +254,8 @@ def test_a_click_lays_curves_beside_each_other(sweeping: Opened):
 
 def test_a_click_opens_the_run_on_the_train_page(sweeping: Opened):
     page = sweeping(SMALL).to_its_end(18)
-    page.tab.choose("sweep_click", "a click opens the run")
     low_rank = next(trace for trace in page.traces() if trace["name"] == "low rank" and trace["mode"] != "markers")
+    page.tab.choose("sweep_click", "a click opens the run")
     place, score = low_rank["customdata"][1][0], page.points()[low_rank["customdata"][1][0]][1]
     page.click_run("low rank", place)
     page.tab.wait_until_drawn()
@@ -259,19 +269,6 @@ def test_a_click_opens_the_run_on_the_train_page(sweeping: Opened):
     page.tab.go_to("Trade-off")
     page.wait_until_drawn()
     page.tab.wait_for_state("All 18 runs are done.")
-
-
-def test_every_view_is_drawn(sweeping: Opened):
-    page = sweeping(SMALL).to_its_end(18)
-    page.page.locator(".st-key-heat .js-plotly-plot").wait_for()
-    page.view("Parallel coordinates")
-    page.page.locator(".st-key-parallel .js-plotly-plot").wait_for()
-    assert page.page.locator(".st-key-parallel .parcoords").count() > 0
-    page.view("Table")
-    page.page.get_by_test_id("stDataFrame").wait_for()
-    page.view("Rank along the train")
-    page.page.locator(".st-key-rounding .js-plotly-plot").wait_for()
-    page.page.locator(".st-key-spectrum .js-plotly-plot").wait_for()
 
 
 def test_the_slider_rounds_at_once(sweeping: Opened):
