@@ -133,7 +133,7 @@ def _asked(form: Form, gpu: str | None) -> Asked | None:
         )
         # As the server will start it: its threads are decided.
         config = with_threads(config, session.default_threads())
-        plan = _plan(config, machine.free_memory() >> 28)
+        plan = _plan(config, machine.free_memory() >> 28, (session.engine().machine or {}).get("pace", 1.0))
     except InputError as error:
         form.refuse(error)
     return None if form.refused else Asked(config, plan)
@@ -155,9 +155,9 @@ def _factorizations(form: Form, data: DataConfig) -> tuple[Factorization, ...] |
 
 
 @lru_cache(maxsize=16)
-def _plan(config: SweepConfig, free_quarters: int) -> SweepPlan:
+def _plan(config: SweepConfig, free_quarters: int, pace: float) -> SweepPlan:
     """Made anew only when the sweep or the memory that is free (in quarters of a GiB) has changed."""
-    return plan_sweep(config, free_quarters << 28)
+    return plan_sweep(config, free_quarters << 28, pace)
 
 
 def grid_sentence(asked: Asked) -> str:

@@ -318,7 +318,7 @@ def test_a_killed_worker_fails_its_run_alone(runs):
     assert np.array_equal(wait(runs, parked, ended).curve.losses, in_process(tiny())[0])
 
 
-WORKER = "from ttcore import worker\nworker._warm_up = lambda: {'gpu': '', 'torch': ''}\n"
+WORKER = "from ttcore import worker\nworker._warm_up = lambda _: {'gpu': '', 'torch': ''}\n"
 
 
 def with_worker(monkeypatch: pytest.MonkeyPatch, before: str, main: str = "worker.main()") -> None:

@@ -341,7 +341,7 @@ def test_whoever_hears_an_answer_may_ask_again(tasks):
 WITHOUT_WARMING_UP = (
     sys.executable,
     "-c",
-    "from ttcore import worker\nworker._warm_up = lambda: {'gpu': '', 'torch': ''}\nworker.main()",
+    "from ttcore import worker\nworker._warm_up = lambda _: {'gpu': '', 'torch': ''}\nworker.main()",
 )
 
 

@@ -40,10 +40,11 @@ class SweepPlan:
         return self.asked - len(self.runs)
 
 
-def plan_sweep(config: SweepConfig, budget: int) -> SweepPlan:
+def plan_sweep(config: SweepConfig, budget: int, pace: float = 1.0) -> SweepPlan:
     """Merge what is the same run, cut the rest into chunks and estimate their time.
 
-    budget: bytes of memory that are free. Raises InputError for a run that does not fit into it.
+    budget: bytes of memory that are free. pace: how much longer a step takes here than plans estimate.
+    Raises InputError for a run that does not fit into it.
     """
     runs: dict[tuple[object, ...], RunConfig] = {}
     groups: dict[tuple[object, ...], list[int]] = {}
@@ -66,7 +67,7 @@ def plan_sweep(config: SweepConfig, budget: int) -> SweepPlan:
         runs=distinct,
         notes=tuple(_notes(config, merged)),
         chunks=chunks,
-        seconds=tuple(chunk_seconds([distinct[place] for place in chunk]) for chunk in chunks),
+        seconds=tuple(pace * chunk_seconds([distinct[place] for place in chunk]) for chunk in chunks),
     )
 
 
@@ -122,13 +123,14 @@ def chunk_seconds(runs: Sequence[RunConfig]) -> float:
         case "als":
             step = _least_squares_seconds(shape, samples)
         case "lbfgs":
-            step = _EVALUATIONS * _step_seconds(shape, samples, 1)
+            step = _EVALUATIONS * step_seconds(shape, samples)
         case _:
-            step = _step_seconds(shape, samples, len(runs))
+            step = step_seconds(shape, samples, len(runs))
     return _CHUNK_OVERHEAD + steps * step
 
 
-def _step_seconds(shape: TTShape, samples: int, runs: int) -> float:
+def step_seconds(shape: TTShape, samples: int, runs: int = 1) -> float:
+    """A step of Adam for so many runs as one."""
     plan = plan_contraction(shape, samples, training=True, fixed_samples=True, runs=runs)
     return _STEP_OVERHEAD + plan.seconds
 

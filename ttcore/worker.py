@@ -40,7 +40,7 @@ class Worker:
     def serve(self) -> None:
         """Read commands in a thread of their own; train in this one, for ever."""
         threading.Thread(target=self._listen, daemon=True).start()
-        self._tell({"ready": _warm_up()})
+        self._tell({"ready": _warm_up(self._threads)})
         while True:
             self._run(self._jobs.get())
 
@@ -149,22 +149,35 @@ def _plain_sentence(error: Exception) -> str:
     return f"Training failed unexpectedly ({type(error).__name__}: {error}). The server's log has the details."
 
 
-def _warm_up() -> dict[str, Any]:
-    """Load what a first run needs, and take a few steps, so that the first press of Train starts at once."""
+def _warm_up(threads: int | None) -> dict[str, Any]:
+    """Load what a first run needs, and take a few steps, so that the first press of Train starts at once.
+
+    They also tell how this machine's pace is to what plans estimate: "pace", about 1 where those were measured.
+    """
     import torch
 
     from ttcore.control import Control
     from ttcore.datasets import load
+    from ttcore.events import Paused
     from ttcore.presets import PRESETS
+    from ttcore.sweep_plan import step_seconds
     from ttcore.training import train
 
     config = PRESETS["reference"].config
     load(config.data)
-    for event in train(config, Control(steps=3)):
-        if type(event).__name__ == "Paused":
-            break
+    seconds = 0.0
+    for steps in (3, _PACE_STEPS):
+        for event in train(config, Control(steps=steps), default_threads=threads):
+            if isinstance(event, Paused):
+                seconds = event.state.seconds
+                break
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return {"gpu": gpu, "torch": torch.__version__}
+    pace = seconds / (_PACE_STEPS * step_seconds(config.shape, config.data.train_samples))
+    return {"gpu": gpu, "torch": torch.__version__, "pace": pace}
+
+
+# So many steps are a few hundredths of a second, and long enough to tell how quick they are.
+_PACE_STEPS = 40
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Visit
 from tests.browser.server import Server
 from tests.browser.test_layout import SIZES, no_overflow
 from tests.browser.visitor import MILLISECONDS, Visitor
@@ -226,17 +225,6 @@ def test_a_reload_in_mid_sweep_and_another_page_lose_nothing(sweeping: Opened):
     page.page.wait_for_function(f"(before) => ({_RUNS}) > before", arg=before)
 
 
-def test_who_follows_the_link_watches(sweeping: Opened):
-    page = sweeping(ENDLESS).start()
-    other = sweeping(page.page.url.partition("?")[2])
-    other.tab.shows_text("You are watching a sweep that someone else started")
-    other.tab.wait_for_state("Sweeping")
-    for key in ("sweep_pause", "sweep_stop"):
-        other.tab.button(key, ":disabled").wait_for()
-    page.tab.press("sweep_stop")
-    other.tab.wait_for_state("Stopped: 0 of 2 runs")
-
-
 def test_a_click_lays_curves_beside_each_other(sweeping: Opened):
     page = sweeping(SMALL).to_its_end(18)
     low_rank = next(trace for trace in page.traces() if trace["name"] == "low rank" and trace["mode"] != "markers")
@@ -289,7 +277,7 @@ def test_the_slider_rounds_at_once(sweeping: Opened):
     assert waiting.value.suggested_filename == "tt-rounded-4-cores.npz"
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("projector", "light"), ("phone", "light")])
+@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("phone", "light")])
 def test_nothing_sticks_out(sweeping: Opened, tmp_path: Path, size, scheme):
     width, height = SIZES[size]
     page = sweeping(SMALL, viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -304,13 +292,3 @@ def test_nothing_sticks_out(sweeping: Opened, tmp_path: Path, size, scheme):
 def test_the_first_thing_ever_asked_of_a_server(fresh_server: Server, new_tab: Callable[..., Visitor]):
     page = Sweeping(new_tab(fresh_server)).open(SMALL)
     page.to_its_end(18)
-
-
-def test_a_train_run_is_not_kept_waiting_by_a_sweep(sweeping: Opened, visit: Visit):
-    page = sweeping(ENDLESS).start()
-    page.tab.wait_for_state("Sweeping")
-    train = visit(f"{DATA}&in=3,4&out=2,2&rank=2&steps=60")
-    train.train_and_wait()
-    page.tab.wait_for_state("Sweeping")
-    page.tab.press("sweep_stop")
-    page.tab.wait_for_state("Stopped: 0 of 2 runs")
