@@ -1,13 +1,15 @@
 """The pages and their addresses."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import streamlit as st
 
 _HERE = Path(__file__).resolve().parent
 _PAGES = _HERE.parent / "pages"
-# A file of our own: a named icon would be fetched from the web.
-ICON = str(_HERE / "icon.png")
+# A picture of our own, in the page itself: a named icon would be fetched from the web, and the address of a file is
+# gone with the session that it was made for.
+ICON = "data:image/png;base64," + b64encode((_HERE / "icon.png").read_bytes()).decode()
 STYLE = _HERE / "style.css"
 
 TRAIN = st.Page(

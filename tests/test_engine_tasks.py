@@ -144,7 +144,7 @@ def test_paused_and_resumed_gives_the_same_numbers(tasks, monkeypatch):
     assert same(other.result(PATIENCE), CHUNK)
     tasks.resume(task)
     assert same(future.result(PATIENCE), LONG)
-    assert len(told) > 10
+    assert len(told) > 3, "after every pause more was told"
     assert told == sorted(told), "it goes on where it was"
 
 
