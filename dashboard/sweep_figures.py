@@ -107,7 +107,9 @@ def frontier_figure(
     values = [value for trace in data for value in trace["y"] if value is not None]
     axis: dict[str, Any] = {"title": {"text": measure.title}}
     if measure.what == "r2":
-        bottom = min(max(min(values, default=0.0), _LOWEST_R2), 0.0) - 0.04
+        # Where nothing does well, how badly is what there is to see.
+        lowest = _LOWEST_R2 if max(values, default=1.0) > 0.5 else 6 * _LOWEST_R2
+        bottom = min(max(min(values, default=0.0), lowest), 0.0) - 0.04
         axis["range"] = [bottom - 0.04, 1.06]
     else:
         bottom = min((value for value in values if value > 0), default=1e-3) / 2
