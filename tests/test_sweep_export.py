@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -289,7 +290,7 @@ def test_any_script_holds_its_sweep(config):
     text = sweep_script(config)
     settings = re.search(r"CONFIG = SweepConfig.from_json\(\n(.*?)\n\)\n", text, re.DOTALL)
     assert settings
-    assert SweepConfig.from_json(eval(settings[1])) == config
+    assert SweepConfig.from_json(ast.literal_eval(settings[1].strip())) == config
     compile(text, "sweep.py", "exec")
     assert f"a sweep of {config.asked:,} " in text
     assert max(len(line) for line in text.splitlines()) <= 120
