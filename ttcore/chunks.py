@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ttcore.config import RunConfig
 from ttcore.control import Control
 from ttcore.curves import Curve
 from ttcore.events import Event, Finished, Paused, Progress, Started, TrainingState
-from ttcore.results import RunResult
+from ttcore.results import RunResult, run_result
 from ttcore.training import train_many
 
 
@@ -99,20 +100,8 @@ class _Run:
     def _result(self, finished: Finished) -> RunResult:
         assert self._started is not None, "a run says that it has started before it says that it has finished"
         curve = self._curve.view()
-        return RunResult(
-            config=self.config,
-            device=self._started.device,
-            device_name=self._started.device_name,
-            threads=self._started.threads,
-            plan=self._started.plan,
-            stacked=self._started.stacked,
-            stop_reason=finished.stop_reason,
-            steps=finished.step,
-            seconds=finished.seconds,
-            train=finished.train,
-            test=finished.test,
-            best=finished.best,
-            best_test=finished.best_test,
+        return replace(
+            run_result(self.config, self._started, finished),
             cores=finished.cores,
             losses=curve.losses.astype(self.config.train.dtype),
             measured=curve.measured.copy(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ttcore.config import RunConfig
 from ttcore.events import Best, Finished, FullModel, Scores, Started
-from ttcore.results import RunResult
+from ttcore.results import RunResult, run_result
 
 
 def result_object(
@@ -19,22 +19,7 @@ def result_object(
     `seconds` and `steps_per_second` are of training alone. `full_model` is null where the run was stopped before
     least squares was solved.
     """
-    result = RunResult(
-        config=config,
-        device=started.device,
-        device_name=started.device_name,
-        threads=started.threads,
-        plan=started.plan,
-        stacked=started.stacked,
-        stop_reason=finished.stop_reason,
-        steps=finished.step,
-        seconds=finished.seconds,
-        train=finished.train,
-        test=finished.test,
-        best=finished.best,
-        best_test=finished.best_test,
-    )
-    return run_object(result) | {
+    return run_object(run_result(config, started, finished)) | {
         "full_model": None
         if full_model is None
         else {

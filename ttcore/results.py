@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ttcore.config import RunConfig
-from ttcore.events import Best, Scores, StopReason
+from ttcore.events import Best, Finished, Scores, Started, StopReason
 
 BaselineKind = Literal["full", "ridge", "low_rank", "low_rank_ridge"]
 
@@ -59,3 +59,22 @@ class RunResult:
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     # (points, 6): step, seconds, train mse, train R², test mse, test R².
     measured: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
+
+
+def run_result(config: RunConfig, started: Started, finished: Finished) -> RunResult:
+    """What a run's first and last event say of it; its cores and its curve left out."""
+    return RunResult(
+        config=config,
+        device=started.device,
+        device_name=started.device_name,
+        threads=started.threads,
+        plan=started.plan,
+        stacked=started.stacked,
+        stop_reason=finished.stop_reason,
+        steps=finished.step,
+        seconds=finished.seconds,
+        train=finished.train,
+        test=finished.test,
+        best=finished.best,
+        best_test=finished.best_test,
+    )
