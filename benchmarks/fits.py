@@ -54,14 +54,14 @@ def fast(threads: int, repeats: int) -> str:
         for seed in _SEEDS:
             seconds, (end,) = timed([with_training(preset("reference-fast"), threads, seed=seed)])
             single.append(seconds)
-            fits[seed] = end.train.r2
+            fits[seed] = end.train.score
         starts = [
             replace(preset("reference"), train=replace(_STARTS, seed=seed, threads=threads, device="cpu"))
             for seed in _STARTS_SEEDS
         ]
         seconds, ends = timed(starts)
         many.append(seconds)
-        best = max(end.best.r2 for end in ends)
+        best = max(end.best.score for end in ends)
         print(f"naive {naive[-1]:.1f} s, fast {single[-1]:.2f} s, starts {many[-1]:.2f} s", file=sys.stderr, flush=True)
     quarter = len(_SEEDS)
     shares = [median(single[i * quarter : (i + 1) * quarter]) / naive[i] for i in range(repeats)]
@@ -112,8 +112,8 @@ def methods(threads: int) -> str:
                     [
                         f"{task}, rank {rank}",
                         name,
-                        middle_and_spread([end.train.r2 for end in ends], 4),
-                        f"{median(end.test.r2 for end in ends):.3f}",
+                        middle_and_spread([end.train.score for end in ends], 4),
+                        f"{median(end.test.score for end in ends):.3f}",
                         f"{median(end.step for end in ends):,.0f}",
                         f"{median(seconds):.2f}",
                     ]

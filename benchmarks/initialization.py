@@ -174,7 +174,7 @@ def train_once(task: int, init: str, rate: float, seed: int, steps: int) -> Outc
         return Outcome(final, float("nan"))
     if TASKS[task].classes:
         return Outcome(final, (predicted.argmax(1) == y_test).float().mean().item())
-    return Outcome(final, scores(predicted, y_test).r2)
+    return Outcome(final, scores(predicted, y_test).score)
 
 
 def _train_all(jobs: list[tuple[int, str, float, int, int]]) -> list[Outcome]:

@@ -61,10 +61,10 @@ def _result(run: RunConfig, draw: np.random.Generator) -> RunResult:
         stop_reason=StopReason.STEPS_DONE,
         steps=run.train.steps,
         seconds=1.0,
-        train=Scores(mse=1 - train, r2=train),
-        test=Scores(mse=1 - test, r2=test),
-        best=Best(mse=1 - train, r2=train, step=run.train.steps),
-        best_test=Scores(mse=1 - test, r2=test),
+        train=Scores(loss=1 - train, score=train),
+        test=Scores(loss=1 - test, score=test),
+        best=Best(loss=1 - train, score=train, step=run.train.steps),
+        best_test=Scores(loss=1 - test, score=test),
         losses=draw.uniform(0, 1, 200).astype(np.float32),
     )
 

@@ -72,8 +72,8 @@ def naive_loop(steps: int, threads: int, rank: int = 8, seed: int = 0, device: s
         steps=steps,
         seconds=seconds,
         steps_per_second=steps / seconds,
-        mse=reached.mse,
-        r2=reached.r2,
+        mse=reached.loss,
+        r2=reached.score,
         parameters=sum(core.numel() for core in cores),
     )
 

@@ -6,7 +6,7 @@ change with a preset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,8 @@ import streamlit as st
 from ttcore.parse import show_modes
 
 MAX_LENGTH = 200
+# The preset of a person's own data, and the field that names the table.
+OWN, TABLE = "own", "data"
 _SEEN = "address_seen"
 _PROBLEMS = "address_problems"
 
@@ -42,16 +44,19 @@ class Address(Generic[Config]):
     """The settings of one page, by their names in the address.
 
     prefix: what the keys of the page's controls have before that name, so that no two pages share a control.
-    starts: each preset's settings on this page. preset_of: the first preset of a configuration's data.
-    fields: each setting's value for its control. choices: those of which one of a few is chosen; several: any number.
-    special: settings that are read last, each in a way of its own.
+    starts: each preset's settings on this page. own: those to start with on the table of this key; None where there is
+        no such table. preset_of: the preset of a configuration's data.
+    fields: each setting's value for its control. foreign: those that a preset does not have. choices: those of which
+        one of a few is chosen; several: any number. special: those that are read last, each in a way of its own.
     shown: the name under which the address says what is shown; it is no setting.
     """
 
     prefix: str
     starts: Mapping[str, Config]
+    own: Callable[[str], Config | None]
     preset_of: Callable[[Config], str]
     fields: Mapping[str, Callable[[Config], Any]]
+    foreign: Callable[[str], Collection[str]]
     choices: Mapping[str, tuple[str, ...]]
     several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     special: Mapping[str, Take] = field(default_factory=dict)
@@ -113,9 +118,21 @@ class Address(Generic[Config]):
         """The preset of an address that names none."""
         return next(iter(self.starts))
 
-    def preset_values(self, name: str) -> dict[str, Any]:
-        """Every control's value for a preset."""
-        return self.values_of(self.starts[name]) | {"preset": name}
+    @property
+    def presets(self) -> tuple[str, ...]:
+        return *self.starts, OWN
+
+    def start(self, name: str, table: str = "") -> Config | None:
+        """What a preset starts with; for a person's own data without their table there is nothing."""
+        return self.own(table) if name == OWN else self.starts[name]
+
+    def preset_values(self, name: str, table: str = "") -> dict[str, Any]:
+        """Every control's value for a preset; `table` is that of a person's own data."""
+        start = self.start(name, table)
+        if start is None:
+            # The controls wait for the table, which sets them.
+            return self.values_of(self.starts[self.first]) | {"preset": name, TABLE: ""}
+        return self.values_of(start) | {"preset": name}
 
     def values_of(self, config: Config) -> dict[str, Any]:
         """Every control's value for a configuration."""
@@ -124,7 +141,8 @@ class Address(Generic[Config]):
 
     def deviations(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The settings that an address has to name, as text."""
-        usual = self.preset_values(values.get("preset", self.first)) | {"preset": self.first}
+        usual = self.preset_values(values.get("preset", self.first), text(values.get(TABLE)))
+        usual |= {"preset": self.first, TABLE: ""}
         values = {**values, **self._in_order(values)}
         return {name: text(value) for name, value in values.items() if text(value) != text(usual[name])}
 
@@ -135,15 +153,18 @@ class Address(Generic[Config]):
         """
         wrong: list[str] = []
         name = given.get("preset", self.first).lower()
-        if name not in self.starts:
-            wrong.append(f"`preset={quoted(name)}` is none of {', '.join(self.starts)}; {self.first} is used.")
+        if name not in self.presets:
+            wrong.append(f"`preset={quoted(name)}` is none of {', '.join(self.presets)}; {self.first} is used.")
             name = self.first
-        values = self.preset_values(name)
+        values = self.preset_values(name, given.get(TABLE, ""))
+        foreign = self.foreign(name)
         for key, value in given.items():
             if key == "preset":
                 continue
             if key not in self.fields:
                 wrong.append(f"`{quoted(key)}` is not a setting of this page.")
+            elif key in foreign:
+                wrong.append(f"`{key}` is not a setting of `preset={name}`; it is left out.")
             elif key in self.choices:
                 if value.lower() in self.choices[key]:
                     values[key] = value.lower()
@@ -158,7 +179,7 @@ class Address(Generic[Config]):
             elif key not in self.special:
                 values[key] = value
         for key, take in self.special.items():
-            if key in given and len(given[key]) <= MAX_LENGTH:
+            if key in given and key not in foreign and len(given[key]) <= MAX_LENGTH:
                 take(given[key], values, wrong)
         return values, wrong
 

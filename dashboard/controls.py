@@ -5,11 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import address
+from dashboard.advice import draw_advice, draw_verdict
 from dashboard.form import (
     BY_RATE,
     Form,
     draw_device,
     draw_schedule,
+    draw_target,
     draw_task,
     read_data,
     read_train,
@@ -21,7 +23,7 @@ from ttcore.config import RunConfig
 from ttcore.errors import InputError
 from ttcore.parse import parse_modes, parse_ranks, parse_real, parse_whole
 from ttcore.planning import check_memory
-from ttcore.presets import PRESETS, usual_steps
+from ttcore.presets import usual_steps
 from ttcore.shapes import factorize
 
 MAX_SUGGESTED_CORES = 8
@@ -35,7 +37,9 @@ def run_controls(gpu: str | None) -> RunConfig | None:
     RUN.read()
     form = Form(RUN)
     form.problems()
-    draw_task(form, "What is to be learnt; picking one sets all controls to its own start.")
+    if not draw_task(form, "What is to be learnt; picking one sets all controls to its own start."):
+        RUN.write()
+        return None
     _layer(form)
     _training(form)
     draw_device(form, gpu)
@@ -80,6 +84,9 @@ def _layer(form: Form) -> None:
         "Example: 8,8,8,8.",
     )
     form.field("out", "Output modes", "As many as input modes; fill up with 1. Example: 2,2,2,2.")
+    data = read_data(Form(RUN))
+    if data is not None:
+        draw_advice(data)
     st.slider(
         "Rank",
         1,
@@ -89,20 +96,28 @@ def _layer(form: Form) -> None:
         help="How much neighbouring cores may share. A rank above the useful one is lowered to it.",
     )
     form.field("ranks", "Rank per bond (optional)", "Goes before the slider: 4,8,4, or one number of any size.")
+    if data is not None:
+        draw_verdict(data)
 
 
 def _typed_cores() -> int:
     try:
         typed = len(parse_modes(st.session_state["in"], "in_modes"))
     except InputError:
-        typed = PRESETS[st.session_state.preset].config.shape.num_cores
+        typed = len(_start().in_modes)
     return min(typed, MAX_SUGGESTED_CORES)
+
+
+def _start() -> RunConfig:
+    """What the chosen task starts with."""
+    start = RUN.start(st.session_state.preset, st.session_state[address.TABLE] or "")
+    return start or RUN.starts[RUN.first]
 
 
 def _suggest_modes() -> None:
     """Balanced modes for the number of cores that was picked; a rank per bond would no longer fit."""
     cores = st.session_state.cores
-    data = read_data(Form(RUN)) or PRESETS[st.session_state.preset].config.data
+    data = read_data(Form(RUN)) or _start().data
     st.session_state["in"] = address.text(factorize(data.in_features, cores))
     st.session_state["out"] = address.text(factorize(data.out_features, cores))
     st.session_state["ranks"] = ""
@@ -117,6 +132,7 @@ def _training(form: Form) -> None:
         "quicker where the layer can fit the data nearly exactly. Picking one sets the steps to its usual number.",
         _set_usual_steps,
     )
+    form.slot("opt")
     optimizer = form.value("opt")
     left, right = st.columns(2)
     with left:
@@ -125,7 +141,7 @@ def _training(form: Form) -> None:
         form.field("seed", "Seed", "Draws the start: the same seed is the same start.")
     with right:
         form.field("steps", "Steps", _STEPS_HELP.get(optimizer))
-        form.field("target", "Target R²", "Stop as soon as the training R² reaches this. Empty: go on.")
+        draw_target(form, "Stop as soon as the training {} reaches this. Empty: go on.")
     draw_schedule(form, (optimizer,))
 
 
@@ -136,8 +152,7 @@ _STEPS_HELP = {
 
 
 def _set_usual_steps() -> None:
-    steps = PRESETS[st.session_state.preset].config.train.steps
-    st.session_state.steps = address.text(usual_steps(st.session_state.opt, steps))
+    st.session_state.steps = address.text(usual_steps(st.session_state.opt, _start().train.steps))
 
 
 def _config(form: Form, gpu: str | None) -> RunConfig | None:

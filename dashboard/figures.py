@@ -8,18 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 
-from dashboard.palette import DIVERGING, FULL, KEPT, TEST, TT
+from dashboard.palette import DIVERGING, FULL, KEPT, MISTAKEN, RIGHT, TEST, TT
 from ttcore.curves import CurveView
 from ttcore.downsample import envelope
 from ttcore.events import Finished, FullModel
+from ttcore.scoring import CLASSIFICATION, REGRESSION, Scoring
 
 Figure = dict[str, Any]
 
 MAX_POINTS = 1000
+# So many classes have room for a number in every cell of a confusion matrix, and for their names beside it.
+MOST_WRITTEN_CLASSES = 30
+_LONGEST_NAME = 16
 
 
 @dataclass(frozen=True)
@@ -39,46 +44,57 @@ class Line:
     curve: CurveView
 
 
-def loss_figure(shown: Line | None, kept: Sequence[Line], full: FullModel | None, axes: Axes, revision: str) -> Figure:
+def loss_figure(
+    shown: Line | None,
+    kept: Sequence[Line],
+    full: FullModel | None,
+    axes: Axes,
+    revision: str,
+    scoring: Scoring = REGRESSION,
+) -> Figure:
     """Training loss of every step, test loss where it was measured, and the full model's test loss."""
     data = []
     for line, colour in zip(kept, _cycle(KEPT), strict=False):
         data.append(_train_loss(line, colour, axes, width=1.2))
     if shown is not None:
-        points = _thinned(shown.curve.measured, axes)
+        points = _thinned(shown.curve.measured, 4)
         data.append(_train_loss(shown, TT, axes, width=1.8))
         data.append(_scatter("test", _x_measured(points, axes), points[:, 4], TEST, width=1.6))
     if full is not None:
-        data.append(_level("full model, test", full.test.mse, _whole_width([shown, *kept], axes)))
-    layout = _layout("mean squared error", axes, revision, "log" if axes.log_loss else "linear")
-    layout["yaxis"] |= {"exponentformat": "power", "nticks": 7}
-    if axes.log_loss and decades(data) < 3:
-        # Else every digit from 2 to 9 is written, over and under each other.
-        layout["yaxis"]["dtick"] = "D2"
+        data.append(_level("full model, test", full.test.loss, _whole_width([shown, *kept], axes)))
+    layout = _layout(scoring.loss_title, axes, revision, "log" if axes.log_loss else "linear")
+    layout["yaxis"] |= {"exponentformat": "power", **(log_ticks(data) if axes.log_loss else {"nticks": 7})}
     if not data:
         layout["yaxis"]["range"] = [-2, 0.3] if axes.log_loss else [0, 2]
     return {"data": data, "layout": layout}
 
 
-def r2_figure(shown: Line | None, kept: Sequence[Line], full: FullModel | None, axes: Axes, revision: str) -> Figure:
-    """R² on train (every step) and test (where measured), and the full model's two."""
+def score_figure(
+    shown: Line | None,
+    kept: Sequence[Line],
+    full: FullModel | None,
+    axes: Axes,
+    revision: str,
+    scoring: Scoring = REGRESSION,
+) -> Figure:
+    """R² on train (every step) and test (where measured), or accuracy (both where measured), and the full model's."""
     data = []
     for line, colour in zip(kept, _cycle(KEPT), strict=False):
-        data.append(_train_r2(line, colour, axes, width=1.2))
+        data.append(_train_score(line, colour, axes, scoring, width=1.2))
     low = 0.0
     if shown is not None:
-        points = _thinned(shown.curve.measured, axes)
-        data.append(_train_r2(shown, TT, axes, width=1.8))
+        points = _thinned(shown.curve.measured, 5)
+        data.append(_train_score(shown, TT, axes, scoring, width=1.8))
         data.append(_scatter("test", _x_measured(points, axes), points[:, 5], TEST, width=1.6))
         if len(points):
             recent = points[len(points) // 2 :, 5]
             low = min(low, float(np.nanmin(recent, initial=0.0)))
     if full is not None:
         width = _whole_width([shown, *kept], axes)
-        data.append(_level("full model, train", full.train.r2, width, dash="dot"))
-        data.append(_level("full model, test", full.test.r2, width))
-    layout = _layout("R²", axes, revision, "linear")
-    layout["yaxis"]["range"] = [max(low, -3.0) - 0.08, 1.05]
+        data.append(_level("full model, train", full.train.score, width, dash="dot"))
+        data.append(_level("full model, test", full.test.score, width))
+    layout = _layout(scoring.score_title, axes, revision, "linear")
+    layout["yaxis"]["range"] = [max(low, -3.0) - 0.08 if scoring.task == "regression" else 0.0, 1.05]
     return {"data": data, "layout": layout}
 
 
@@ -87,7 +103,6 @@ def prediction_figure(finished: Finished, part: Literal["train", "test"]) -> Fig
     actual, predicted = finished.predictions[part]
     finite = actual[np.isfinite(actual)]
     ends = [float(finite.min()), float(finite.max())] if len(finite) else [0.0, 1.0]
-    scores = finished.train if part == "train" else finished.test
     data = [
         {
             "type": "scatter",
@@ -111,16 +126,81 @@ def prediction_figure(finished: Finished, part: Literal["train", "test"]) -> Fig
     return {
         "data": data,
         "layout": {
-            "title": {
-                "text": f"{'Training' if part == 'train' else 'Unseen'} samples: R² {scores.r2:.4f}",
-                "font": {"size": 14},
-            },
+            "title": _samples_title(finished, part, REGRESSION),
             "margin": {"l": 50, "r": 10, "t": 40, "b": 40},
             "showlegend": False,
             "xaxis": {"title": {"text": "actual"}},
             "yaxis": {"title": {"text": "predicted"}},
         },
     }
+
+
+def _samples_title(finished: Finished, part: Literal["train", "test"], scoring: Scoring) -> dict[str, Any]:
+    scores = finished.train if part == "train" else finished.test
+    samples = "Training" if part == "train" else "Unseen"
+    return {"text": f"{samples} samples: {scoring.score_title} {digits(scores.score)}", "font": {"size": 14}}
+
+
+def digits(score: float | None) -> str:
+    """A score as it is written; a dash where there is none."""
+    return "–" if score is None or not math.isfinite(score) else f"{score:.4f}"
+
+
+def confusion_figure(finished: Finished, part: Literal["train", "test"], classes: Sequence[str]) -> Figure:
+    """How many samples of each class (down) are taken for each (across): right ones blue, mistakes orange."""
+    counts = finished.confusion[part]
+    size = len(counts)
+    names = [escape(_shortened(name), quote=False) for name in classes] or [str(number) for number in range(size)]
+    right = np.eye(size, dtype=bool)
+    most = float(counts.max(initial=1))
+    axis = {
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "tickvals": list(range(size)),
+        "ticktext": names,
+        "showticklabels": size <= MOST_WRITTEN_CLASSES,
+        "range": [-0.5, size - 0.5],
+    }
+    return {
+        "data": [
+            _cells("right", counts, right, RIGHT, most),
+            _cells("mistaken", counts, ~right & (counts > 0), MISTAKEN, most),
+        ],
+        "layout": {
+            "title": _samples_title(finished, part, CLASSIFICATION),
+            "margin": {"l": 50, "r": 10, "t": 40, "b": 40},
+            "xaxis": axis | {"title": {"text": "predicted"}},
+            "yaxis": axis | {"title": {"text": "actual"}, "range": [size - 0.5, -0.5]},
+        },
+    }
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _cells(title: str, counts: np.ndarray, shown: np.ndarray, colours: Sequence[Any], most: float) -> dict[str, Any]:
+    """Some cells of a confusion matrix, each with its count in it where there is room."""
+    trace: dict[str, Any] = {
+        "type": "heatmap",
+        "name": title,
+        "z": [
+            [int(n) if seen else None for n, seen in zip(*row, strict=True)] for row in zip(counts, shown, strict=True)
+        ],
+        "zmin": 0,
+        "zmax": most,
+        "colorscale": colours,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hoverongaps": False,
+        "hovertemplate": "actual %{y}, predicted %{x}: %{z:,}<extra></extra>",
+    }
+    if len(counts) <= MOST_WRITTEN_CLASSES:
+        trace["texttemplate"] = "%{z}"
+        trace["textfont"] = {"size": 12 if len(counts) <= 12 else 9}
+    return trace
 
 
 def weight_figure(weight: np.ndarray, title: str, limit: float) -> Figure:
@@ -174,6 +254,14 @@ def _layout(y_title: str, axes: Axes, revision: str, y_type: str) -> dict[str, A
     }
 
 
+def log_ticks(data: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is written beside a logarithmic axis: between some powers of ten else every digit, one over the other."""
+    span = decades(data)
+    if span >= 3:
+        return {"nticks": 7}
+    return {"dtick": "D2"} if span > 0.7 else {"nticks": 5}
+
+
 def decades(data: Sequence[dict[str, Any]]) -> float:
     """Powers of ten from the lowest to the highest value."""
     values = [value for trace in data for value in trace["y"] if value is not None and value > 0]
@@ -211,9 +299,12 @@ def _train_loss(line: Line, colour: str, axes: Axes, width: float) -> dict[str, 
     return _scatter(line.name, _x_of_steps(line.curve, chosen, axes), line.curve.losses[chosen], colour, width)
 
 
-def _train_r2(line: Line, colour: str, axes: Axes, width: float) -> dict[str, Any]:
-    """R² of every step, from its loss and the spread of the targets."""
+def _train_score(line: Line, colour: str, axes: Axes, scoring: Scoring, width: float) -> dict[str, Any]:
+    """R² of every step, from its loss and the spread of the targets; of accuracy the loss tells nothing."""
     curve = line.curve
+    if scoring.task == "classification":
+        points = _thinned(curve.measured, 3)
+        return _scatter(line.name, _x_measured(points, axes), points[:, 3], colour, width)
     chosen = curve.drawn(MAX_POINTS, logarithmic=axes.log_x)
     spread = _target_spread(curve)
     values = 1 - curve.losses[chosen] / spread if spread else np.empty(0)
@@ -229,8 +320,9 @@ def _target_spread(curve: CurveView) -> float:
     return float(row[2] / (1 - row[3]))
 
 
-def _thinned(measured: np.ndarray, axes: Axes) -> np.ndarray:
-    return measured[envelope(measured[:, 4], MAX_POINTS // 2)] if len(measured) else measured
+def _thinned(measured: np.ndarray, column: int) -> np.ndarray:
+    """The measured points that draw this column."""
+    return measured[envelope(measured[:, column], MAX_POINTS // 2)] if len(measured) else measured
 
 
 def _x_of_steps(curve: CurveView, steps: np.ndarray, axes: Axes) -> np.ndarray:

@@ -7,15 +7,22 @@ should read why.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from dashboard.address import MAX_LENGTH, Address
+from dashboard.address import MAX_LENGTH, OWN, TABLE, Address
+from dashboard.data_tables import data_of, known_tables, remember_table
+from dashboard.run_settings import DATA_SETTINGS, settings_of, source_of
 from ttcore.config import DataConfig, TrainConfig
 from ttcore.errors import InputError
 from ttcore.parse import parse_modes, parse_ranks, parse_real, parse_whole
 from ttcore.presets import PRESETS
+from ttcore.scoring import SCORINGS, Task
+from ttcore.sources import SOURCES, Source
+from ttcore.table_store import Stored
 
 _LABELS = {
     "adam": "Adam",
@@ -38,16 +45,17 @@ _CONTROL_OF = {
     "in_modes": "in",
     "out_modes": "out",
     "decay_fraction": "decay",
-    "target_r2": "target",
-    "teacher_in_modes": "tin",
-    "teacher_out_modes": "tout",
-    "teacher_ranks": "trank",
-    "train_samples": "ntrain",
-    "test_samples": "ntest",
-    "data_seed": "dseed",
+    "weight_decay": "wd",
+    "batch_size": "batch",
+    "optimizer": "opt",
     "optimizers": "opts",
     "factorizations": "cores",
+    "data": TABLE,
+    "data_seed": "dseed",
+    **{setting: name for name, setting in DATA_SETTINGS.items() if setting not in ("noise", "seed")},
 }
+# Where a control is said to be at fault that this page or this data do not have.
+_INSTEAD = {"opt": "opts", "ntrain": "n", "ntest": "n", "n": TABLE}
 # Optimizers that have a learning rate.
 BY_RATE = ("adam", "sgd")
 
@@ -95,7 +103,7 @@ class Form:
         st.selectbox(
             title,
             self.address.choices[name],
-            format_func=lambda option: PRESETS[option].title if name == "preset" else label(option),
+            format_func=_task_title if name == "preset" else label,
             key=self.key(name),
             help=explained,
             persist_state="session",
@@ -104,6 +112,8 @@ class Form:
 
     def show_refusals(self) -> None:
         for name, message in self._errors.items():
+            while name not in self._slots and name in _INSTEAD:
+                name = _INSTEAD[name]
             self._slots.get(name, st).error(f"{message}.", icon=":material/error:")
 
     # ---- reading ----------------------------------------------------------------------------------------------------
@@ -133,27 +143,160 @@ class Form:
         return bool(self._errors)
 
 
-def draw_task(form: Form, explained: str) -> None:
-    """The preset, and of the planted data what can be changed."""
+@dataclass(frozen=True, kw_only=True)
+class _DataField:
+    """How a setting of the data is typed."""
+
+    title: str
+    parse: Callable[[str, str], Any]
+    explained: str | None = None
+    # Has the whole width, for a list of numbers.
+    is_wide: bool = False
+
+
+_DATA_FIELDS = {
+    "tin": _DataField(
+        title="Teacher's input modes",
+        parse=parse_modes,
+        explained="They also decide the number of features.",
+        is_wide=True,
+    ),
+    "tout": _DataField(title="Teacher's output modes", parse=parse_modes, is_wide=True),
+    "trank": _DataField(
+        title="Teacher's rank", parse=parse_ranks, explained="One number, or one a bond: 4,8,4.", is_wide=True
+    ),
+    "ntrain": _DataField(title="Training samples", parse=parse_whole),
+    "ntest": _DataField(title="Test samples", parse=parse_whole),
+    "n": _DataField(title="Samples", parse=parse_whole, explained="Train and test together."),
+    "p": _DataField(title="Features", parse=parse_whole),
+    "inf": _DataField(title="Informative features", parse=parse_whole, explained="So many matter to the targets."),
+    "q": _DataField(title="Targets", parse=parse_whole),
+    "eff": _DataField(
+        title="Effective rank", parse=parse_whole, explained="Of the inputs, about; 0 for inputs of full rank."
+    ),
+    "noise": _DataField(title="Noise", parse=parse_real, explained="Standard deviation; the targets' own is 1."),
+    "dseed": _DataField(title="Data seed", parse=parse_whole, explained="Draws all that is random in the data."),
+    "frac": _DataField(
+        title="Held-out part", parse=parse_real, explained="The part of all samples that is kept for the test: 0.2."
+    ),
+    "split": _DataField(title="Split seed", parse=parse_whole, explained="Draws which samples are held out."),
+}
+_DATA_TITLES: dict[Source, str] = {
+    "reference": "The published data",
+    "planted": "The planted data",
+    "regression": "The drawn data and their hold-out",
+}
+
+
+def _task_title(preset: str) -> str:
+    return SOURCES["table"].title if preset == OWN else PRESETS[preset].title
+
+
+def draw_task(form: Form, explained: str) -> bool:
+    """The preset, and of its data what can be changed; whether there are any data."""
 
     def load_preset() -> None:
-        form.address.put(form.address.preset_values(form.value("preset")))
+        newest = next(iter(known_tables()), "")
+        form.address.put(form.address.preset_values(form.value("preset"), newest))
 
     form.choice("preset", "Task", explained, load_preset)
-    chosen = PRESETS[form.value("preset")]
-    st.caption(chosen.description)
-    if chosen.config.data.source == "planted":
-        with st.expander("The planted data"):
-            form.field("tin", "Teacher's input modes", "They also decide the number of features.")
-            form.field("tout", "Teacher's output modes")
-            form.field("trank", "Teacher's rank", "One number, or one a bond: 4,8,4.")
-            left, right = st.columns(2)
-            with left:
-                form.field("ntrain", "Training samples")
-                form.field("noise", "Noise", "Standard deviation; the targets' own is 1.")
-            with right:
-                form.field("ntest", "Test samples")
-                form.field("dseed", "Data seed", "Draws the teacher and the samples.")
+    if form.value("preset") == OWN:
+        if not _draw_table(form):
+            return False
+    else:
+        st.caption(PRESETS[form.value("preset")].description)
+    source = source_of(form.value("preset"))
+    with st.expander(_DATA_TITLES.get(source, "The data and their hold-out")):
+        _draw_data(form, source)
+    return True
+
+
+def _draw_table(form: Form) -> bool:
+    """Which of the prepared tables; False where none is chosen."""
+
+    def load_table() -> None:
+        form.address.put(form.address.preset_values(OWN, form.value(TABLE) or ""))
+
+    chosen = form.value(TABLE) or ""
+    tables = known_tables()
+    if chosen not in tables and data_of(chosen) is not None:
+        # One that the address has named.
+        remember_table(chosen)
+        tables = known_tables()
+    if chosen not in tables:
+        st.session_state[form.key(TABLE)] = None
+    if tables:
+        st.selectbox(
+            "Table",
+            list(tables),
+            format_func=lambda key: _table_title(tables[key]),
+            key=form.key(TABLE),
+            placeholder="Choose a table",
+            persist_state="session",
+            on_change=load_table,
+        )
+        form.slot(TABLE)
+    if chosen in tables:
+        return True
+    st.info(
+        "Choose a table, or prepare another on the Data page." if tables else "Prepare a file on the Data page first.",
+        icon=":material/table_view:",
+    )
+    # Pages can be made only while a script runs, and this module is loaded without one too.
+    from dashboard.navigation import DATA
+
+    st.page_link(DATA, label="To the Data page")
+    return False
+
+
+def _table_title(table: Stored) -> str:
+    return f"{table.title} · {', '.join(table.targets[:3])}{', …' * (len(table.targets) > 3)}"
+
+
+def _draw_data(form: Form, source: Source) -> None:
+    """Every setting of this source, and what the data are."""
+    spec, data = SOURCES[source], read_data(Form(form.address))
+    about = "" if source == "table" else f"{spec.about} "
+    st.caption(f"{about}{f'{sizes(data)}. ' if data is not None else ''}{spec.origin}")
+    fields = {name: _DATA_FIELDS[name] for name in settings_of(source) if name != TABLE}
+    for name, field in fields.items():
+        if field.is_wide:
+            form.field(name, field.title, field.explained)
+    narrow = [name for name, field in fields.items() if not field.is_wide]
+    if narrow:
+        for column, names in zip(st.columns(2), (narrow[::2], narrow[1::2]), strict=True):
+            with column:
+                for name in names:
+                    form.field(name, fields[name].title, fields[name].explained)
+
+
+def sizes(data: DataConfig) -> str:
+    """ "1,797 samples · 64 inputs · 10 classes"."""
+    outputs = "class" if data.task_kind == "classification" else "target"
+    return " · ".join(
+        (
+            f"{data.all_samples:,} samples",
+            counted(data.in_features, "input"),
+            counted(data.out_features, outputs),
+        )
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def draw_target(form: Form, explained: str) -> None:
+    """At which training score to stop."""
+    score = SCORINGS[task_of(form)].score_title
+    form.field("target", f"Target {score}", explained.format(score))
+
+
+def task_of(form: Form) -> Task:
+    if form.value("preset") == OWN:
+        data = data_of(form.value(TABLE) or "")
+        return data.task_kind if data is not None else "regression"
+    return PRESETS[form.value("preset")].config.data.task_kind
 
 
 def draw_schedule(form: Form, optimizers: tuple[str, ...]) -> None:
@@ -166,6 +309,13 @@ def draw_schedule(form: Form, optimizers: tuple[str, ...]) -> None:
         form.choice("sched", "Schedule", "How the learning rate changes over the run.")
         if form.value("sched") == "decay":
             form.field("decay", "Last fraction", "The part of the steps, at the end, over which the rate falls.")
+        left, right = st.columns(2)
+        with left:
+            form.field(
+                "wd", "Weight decay", "Each step shrinks the cores by this times the learning rate. 0: not at all."
+            )
+        with right:
+            form.field("batch", "Batch size", "Training samples in a step. Empty: all of them.")
     form.choice("init", "Start", "How the cores are drawn.")
 
 
@@ -180,20 +330,30 @@ def draw_device(form: Form, gpu: str | None) -> None:
 
 
 def read_data(form: Form) -> DataConfig | None:
-    data = PRESETS[form.value("preset")].config.data
-    if data.source != "planted":
-        return data
+    """The data that the controls describe; None where one is refused, or no table is chosen."""
+    source = source_of(form.value("preset"))
+    given: dict[str, Any] = {"source": source}
+    if source == "table":
+        table = data_of(form.value(TABLE) or "")
+        if table is None:
+            return None
+        names = ("key", "title", "task", "samples", "features", "outputs")
+        given |= {name: getattr(table, name) for name in names}
     values = {
-        "teacher_in_modes": form.read("tin", parse_modes, "teacher_in_modes"),
-        "teacher_out_modes": form.read("tout", parse_modes, "teacher_out_modes"),
-        "teacher_ranks": form.read("trank", parse_ranks, "teacher_ranks"),
-        "train_samples": form.read("ntrain", parse_whole, "train_samples"),
-        "test_samples": form.read("ntest", parse_whole, "test_samples"),
-        "noise": form.read("noise", parse_real, "noise"),
-        "seed": form.read("dseed", parse_whole, "data_seed"),
+        setting: form.read(name, _DATA_FIELDS[name].parse, "data_seed" if setting == "seed" else setting)
+        for name, setting in settings_of(source).items()
+        if name != TABLE
     }
-    together = ("teacher_in_modes", "teacher_out_modes", "teacher_ranks")
-    return _built(form, lambda **given: DataConfig(source="planted", **given), values, together)
+    return _built(form, partial(DataConfig, **given), values, _TOGETHER.get(source, ()))
+
+
+# Settings of which one alone says nothing.
+_TOGETHER: dict[Source, tuple[str, ...]] = {
+    "planted": ("teacher_in_modes", "teacher_out_modes", "teacher_ranks"),
+    "regression": ("samples", "features", "informative", "effective_rank", "test_fraction"),
+    # The usual hold-out may be too small for a table.
+    "table": ("test_fraction", "split_seed"),
+}
 
 
 def read_train(form: Form, optimizers: tuple[str, ...], own: dict[str, Any]) -> TrainConfig | None:
@@ -210,12 +370,15 @@ def read_train(form: Form, optimizers: tuple[str, ...], own: dict[str, Any]) -> 
         values["schedule"] = form.value("sched")
         if form.value("sched") == "decay":
             values["decay_fraction"] = form.read("decay", parse_real, "decay_fraction")
+        values["weight_decay"] = form.read("wd", parse_real, "weight_decay")
+        if form.typed("batch"):
+            values["batch_size"] = form.read("batch", parse_whole, "batch_size")
     if "als" in optimizers:
         values["ridge"] = form.read("ridge", parse_real, "ridge")
     if "sgd" in optimizers:
         values["momentum"] = form.read("momentum", parse_real, "momentum")
     if form.typed("target"):
-        values["target_r2"] = form.read("target", parse_real, "target_r2")
+        values["target"] = form.read("target", parse_real, "target")
     if form.typed("threads"):
         values["threads"] = form.read("threads", parse_whole, "threads")
     return _built(form, TrainConfig, values, ())
@@ -233,11 +396,10 @@ def _built(form: Form, make: Callable[..., Any], values: dict[str, Any], togethe
     Each value is tried by itself beside the defaults, but for those that only make sense `together`.
     """
     complete = True
-    for name, value in values.items():
-        if value is None:
-            complete = False
-        elif name not in together:
-            complete = _tried(form, make, {name: value}) is not None and complete
+    for names in [*((name,) for name in values if name not in together), together]:
+        part = {name: values[name] for name in names}
+        good = None not in part.values() and _tried(form, make, part) is not None
+        complete = complete and good
     return _tried(form, make, values) if complete else None
 
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.figures import Axes, Line, loss_figure, r2_figure
+from dashboard.figures import Axes, Line, digits, loss_figure, score_figure
+from dashboard.history import DATA_SETTINGS, NAMES_OF_DATA
 from dashboard.live_figure import live_figure
 from dashboard.session import engine
 from ttcore.config import differing_settings
 from ttcore.engine import RunSnapshot, RunState
 from ttcore.events import StopReason
-from ttcore.report import duration
+from ttcore.scoring import REGRESSION
+from ttcore.wording import duration
 
 # Seconds between two pictures; in slow motion every step should be seen.
 TICK = 0.5
@@ -65,84 +67,98 @@ def _progress(run: RunSnapshot | None) -> None:
 
 
 def _numbers(run: RunSnapshot | None) -> None:
+    scoring = run.config.data.scoring if run is not None else REGRESSION
     measured = run.curve.measured[-1] if run is not None and len(run.curve.measured) else None
     finished = run.finished if run is not None else None
-    train = finished.train if finished else None
-    test = finished.test if finished else None
-    train_r2 = train.r2 if train else measured[3] if measured is not None else None
-    test_r2 = test.r2 if test else measured[5] if measured is not None else None
+    train = finished.train.score if finished else measured[3] if measured is not None else None
+    test = finished.test.score if finished else measured[5] if measured is not None else None
     full = run.full_model if run is not None else None
+    best = run.best if run is not None and run.step else None
+    beside = "full model" if scoring.task == "regression" else "logistic regression"
     rate = None
     if run is not None:
         moving = run.state is RunState.RUNNING
         rate = (run.rate if moving else run.step / run.seconds if run.seconds else 0.0) or None
+    # The longer words of classes need more room.
+    width = 168 if scoring.task == "regression" else 208
     with st.container(horizontal=True, key="numbers", gap="small"):
         _number(
-            "Train R²",
-            train_r2,
-            "{:.4f}",
-            f"full model {full.train.r2:.4f}" if full else None,
+            f"Train {scoring.score_title}",
+            digits(train),
+            f"{beside} {digits(full.train.score)}" if full else None,
             "The fit to the training samples.",
+            width,
         )
         _number(
-            "Test R²",
-            test_r2,
-            "{:.4f}",
-            f"full model {full.test.r2:.4f}" if full else None,
+            f"Test {scoring.score_title}",
+            digits(test),
+            f"{beside} {digits(full.test.score)}" if full else None,
             "On samples that training never saw.",
+            width,
         )
         _number(
-            "Best train R²",
-            run.best.r2 if run and run.best and run.step else None,
-            "{:.4f}",
-            f"at step {run.best.step:,}" if run and run.best and run.step else None,
-            "At a constant rate Adam spikes now and then; the best cores are kept too.",
+            f"Best train {scoring.score_title}",
+            digits(best.score if best else None),
+            f"at step {best.step:,}" if best else None,
+            "At the lowest training loss. At a constant rate Adam spikes now and then; the best cores are kept too.",
+            width,
         )
         _number(
             "Steps per second",
-            rate,
-            "{:,.0f}" if not rate or rate >= 20 else "{:.1f}",
+            "–" if rate is None else f"{rate:,.0f}" if rate >= 20 else f"{rate:.1f}",
             f"{run.started.device.upper()}, {run.started.threads} thread{'s' * (run.started.threads > 1)}"
             if run and run.started
             else None,
             "Training alone, once the run has ended.",
+            width,
         )
 
 
-def _number(label: str, value: float | None, form: str, note: str | None, explained: str) -> None:
-    shown = "–" if value is None else form.format(value)
-    st.metric(label, shown, delta=note or " ", delta_color="off", delta_arrow="off", help=explained, width=168)
+def _number(label: str, value: str, note: str | None, explained: str, width: int) -> None:
+    st.metric(label, value, delta=note or " ", delta_color="off", delta_arrow="off", help=explained, width=width)
 
 
 def _curves(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes) -> None:
-    others = [other for other in kept if run is None or other.id != run.id]
+    first = run or next(iter(kept), None)
+    scoring = first.config.data.scoring if first else REGRESSION
+    alike = [other for other in kept if other.config.data.scoring == scoring]
+    others = [other for other in alike if run is None or other.id != run.id]
     names = legend_names([*others, *([run] if run else [])])
     lines = [Line(name, other.curve) for name, other in zip(names, others, strict=False)]
     shown = Line("train" if not others else names[-1], run.curve) if run else None
-    full = run.full_model if run else next((other.full_model for other in kept if other.full_model), None)
+    full = run.full_model if run else next((other.full_model for other in alike if other.full_model), None)
     revision = f"{run.id if run else ''}-{axes}"
     left, right = st.columns(2, gap="small")
     with left:
         live_figure(
-            loss_figure(shown, lines, full, axes, revision),
+            loss_figure(shown, lines, full, axes, revision, scoring),
             key="loss_curve",
             height=CHART_HEIGHT,
-            alt="Loss curve: mean squared error on training and test samples against steps, beside the full model's.",
+            alt=f"Loss curve: {scoring.loss_title} on training and test samples against steps, beside the full "
+            "model's.",
         )
     with right:
         live_figure(
-            r2_figure(shown, lines, full, axes, revision),
-            key="r2_curve",
+            score_figure(shown, lines, full, axes, revision, scoring),
+            key="score_curve",
             height=CHART_HEIGHT,
-            alt="R² curve on training and test samples against steps, beside the full model's.",
+            alt=f"{scoring.score_title} curve on training and test samples against steps, beside the full model's.",
         )
+    if len(alike) < len(kept):
+        st.caption("Kept runs that are scored otherwise, R² or accuracy, are not drawn beside this one.")
 
 
 def legend_names(runs: Sequence[RunSnapshot]) -> list[str]:
-    """Each run's number with the settings in which the runs differ."""
+    """Each run's number with the settings in which the runs differ; of other data their name says enough."""
     names = []
+    other_data = len({(run.config.data.source, run.config.data.name) for run in runs}) > 1
     for run, settings in zip(runs, differing_settings([run.config for run in runs]), strict=True):
-        parts = [f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items()]
+        left_out = DATA_SETTINGS if other_data else NAMES_OF_DATA
+        parts = [
+            f"{name.replace('_', ' ')} {_setting(value)}" for name, value in settings.items() if name not in left_out
+        ]
+        if other_data:
+            parts.insert(0, run.config.data.name)
         names.append(f"run {run.number}: {', '.join(parts)}" if parts else f"run {run.number}")
     return names
 

@@ -26,6 +26,13 @@ TRADEOFF = st.Page(
     url_path="trade-off",
     help="How much accuracy for how few parameters: many ranks and factorizations, live, beside honest baselines.",
 )
+DATA = st.Page(
+    _PAGES / "data.py",
+    title="Data",
+    icon=":material/table_view:",
+    url_path="data",
+    help="What there is to learn from, and whether your own data are fit for a tensor-train layer.",
+)
 RUNS = st.Page(
     _PAGES / "runs.py",
     title="Runs",
@@ -33,4 +40,4 @@ RUNS = st.Page(
     url_path="run-history",
     help="Your runs since the server started: what they reached, for how many parameters, and their files.",
 )
-PAGES = [TRAIN, TRADEOFF, RUNS]
+PAGES = [TRAIN, TRADEOFF, DATA, RUNS]

@@ -8,3 +8,6 @@ KEPT = ("#12967a", "#a862c4", "#b3892b", "#c2517f", "#4f9fb0", "#8a7f6a")
 SEQUENTIAL = [[0.0, "#5b4a8a"], [0.3, "#3b76b0"], [0.6, "#2ba59a"], [0.85, "#8ccf5b"], [1.0, "#f4d84a"]]
 # From below zero over zero to above, for weights; zero is a grey that is seen on both grounds.
 DIVERGING = [[0.0, "#c9500a"], [0.25, "#e59a5e"], [0.5, "#8b939c"], [0.75, "#6aa6e0"], [1.0, "#1763b5"]]
+# Counts of a confusion matrix: of what is right, and of what is mistaken.
+RIGHT = [[0.0, "#cfe3f7"], [1.0, TT]]
+MISTAKEN = [[0.0, "#fbe0cc"], [1.0, TEST]]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
+import numpy as np
 import streamlit as st
 
-from dashboard.figures import prediction_figure, weight_figure, weight_limit
+from dashboard.comparison_view import FULL_METHODS, comparison_view
+from dashboard.figures import confusion_figure, prediction_figure, weight_figure, weight_limit
 from dashboard.live_figure import live_figure
+from ttcore.advisor import advise
+from ttcore.config import DataConfig
+from ttcore.datasets import load
 from ttcore.engine import RunSnapshot
+from ttcore.errors import InputError
 from ttcore.events import Finished, StopReason
 from ttcore.export import cores_npz, curve_csv
 from ttcore.report import result_object, summary_sentence
+from ttcore.table_store import TableStore
 
 
 def result(run: RunSnapshot) -> None:
@@ -26,25 +34,48 @@ def result(run: RunSnapshot) -> None:
         st.markdown(f"**Run {run.number}.** {summary_sentence(run.config, finished, run.full_model)}")
         st.caption(" ".join(filter(None, [run.message, *_explanations(run, finished)])))
         take_away(run, finished)
+    comparison_view(run, finished)
     _pictures(run, finished)
 
 
 def _explanations(run: RunSnapshot, finished: Finished) -> list[str]:
     """What a careful listener asks next."""
     notes = [run.config.clipped_note, run.config.padding_note]
+    match run.config.data.source:
+        case "reference":
+            return [*notes, _why_nothing_generalizes(run, finished)]
+        case "planted":
+            return [*notes, _why_it_generalizes(run, finished)]
+    return [*notes, _why_it_is_not_smaller(run)]
+
+
+def _why_nothing_generalizes(run: RunSnapshot, finished: Finished) -> str:
+    full, data = run.full_model, run.config.data
+    if full is None or max(full.test.score, finished.test.score) >= 0.5:
+        return ""
+    return (
+        f"Train R² is the fit to {data.train_samples} samples. They cannot determine {data.in_features:,} unstructured "
+        "inputs, so on unseen samples no model does well here, the full one included; the task Planted shows where a "
+        "TT layer does."
+    )
+
+
+def _why_it_generalizes(run: RunSnapshot, finished: Finished) -> str:
     full = run.full_model
-    if full is not None and full.test.r2 < 0.5 and finished.test.r2 < 0.5:
-        notes.append(
-            f"Train R² is the fit to {run.config.data.train_samples} samples. They cannot determine "
-            f"{run.config.data.in_features:,} unstructured inputs, so on unseen samples no model does well here, the "
-            "full one included; the task Planted shows where a TT layer does."
-        )
-    elif full is not None and finished.test.r2 > 0.9 > full.test.r2:
-        notes.append(
-            "The truth behind these data has the structure of a tensor train: with the same samples the TT layer "
-            "generalizes, and the full model, which fits the training samples perfectly, does not."
-        )
-    return notes
+    if full is None or not finished.test.score > 0.9 > full.test.score:
+        return ""
+    return (
+        "The truth behind these data has the structure of a tensor train: with the same samples the TT layer "
+        "generalizes, and the full model, which fits the training samples perfectly, does not."
+    )
+
+
+def _why_it_is_not_smaller(run: RunSnapshot) -> str:
+    shape = run.config.shape
+    if shape.parameter_ratio < 1:
+        return ""
+    verdict = advise(shape.in_features, shape.out_features, max(shape.ranks, default=1)).verdict
+    return f"This layer is not smaller than the full one. {verdict}"
 
 
 def take_away(run: RunSnapshot, finished: Finished) -> None:
@@ -53,7 +84,7 @@ def take_away(run: RunSnapshot, finished: Finished) -> None:
     with st.container(horizontal=True, key=f"take_away_{run.number}"):
         st.download_button(
             "Curve (CSV)",
-            lambda: curve_csv(run.curve),
+            lambda: curve_csv(run.curve, run.config.data.scoring),
             f"{name}-curve.csv",
             "text/csv",
             key=f"csv_{run.id}",
@@ -96,46 +127,96 @@ def take_away(run: RunSnapshot, finished: Finished) -> None:
 
 
 def _pictures(run: RunSnapshot, finished: Finished) -> None:
-    if finished.predictions:
-        st.subheader("Predicted against actual")
-        left, right = st.columns(2)
-        with left:
+    if finished.confusion:
+        _confusion(run, finished)
+    elif finished.predictions:
+        _predictions(finished)
+    if finished.weight.size:
+        _weights(run, finished)
+
+
+def _confusion(run: RunSnapshot, finished: Finished) -> None:
+    st.subheader("Predicted against actual")
+    classes = _class_names(run.config.data)
+    left, right = st.columns(2)
+    with left:
+        live_figure(
+            confusion_figure(finished, "train", classes),
+            key="confusion_train",
+            height=_confusion_height(len(classes)),
+            alt="Confusion matrix of training samples: actual classes down, predicted ones across.",
+        )
+    with right:
+        live_figure(
+            confusion_figure(finished, "test", classes),
+            key="confusion_test",
+            height=_confusion_height(len(classes)),
+            alt="Confusion matrix of unseen samples: actual classes down, predicted ones across.",
+        )
+
+
+def _confusion_height(classes: int) -> int:
+    return min(640, 240 + 16 * classes)
+
+
+def _class_names(data: DataConfig) -> tuple[str, ...]:
+    """What the classes are called; their numbers, where the table that knows is gone."""
+    try:
+        return _kept_names(data)
+    except InputError:
+        return tuple(map(str, range(data.out_features)))
+
+
+@lru_cache(maxsize=32)
+def _kept_names(data: DataConfig) -> tuple[str, ...]:
+    # Of a table they are to be had without its samples.
+    return TableStore().get(data.key).target_names if data.source == "table" else load(data).classes
+
+
+def _predictions(finished: Finished) -> None:
+    st.subheader("Predicted against actual")
+    left, right = st.columns(2)
+    with left:
+        live_figure(
+            prediction_figure(finished, "train"),
+            key="predicted_train",
+            height=300,
+            alt="Predicted against actual targets of training samples.",
+        )
+    with right:
+        live_figure(
+            prediction_figure(finished, "test"),
+            key="predicted_test",
+            height=300,
+            alt="Predicted against actual targets of unseen samples.",
+        )
+
+
+def _weights(run: RunSnapshot, finished: Finished) -> None:
+    """Of the layer, and of the full model where it was fitted in time and has a picture."""
+    st.subheader("The weight matrix")
+    full = run.full_model.weight if run.full_model is not None else np.zeros((0, 0))
+    limit = weight_limit(finished.weight, full)
+    left, right = st.columns(2)
+    with left:
+        live_figure(
+            weight_figure(finished.weight, "TT layer, multiplied out", limit),
+            key="weight_tt",
+            height=260,
+            alt="Heat map of the TT layer's dense weight: outputs down, inputs across.",
+        )
+    with right:
+        if full.size:
             live_figure(
-                prediction_figure(finished, "train"),
-                key="predicted_train",
-                height=300,
-                alt="Predicted against actual targets of training samples.",
-            )
-        with right:
-            live_figure(
-                prediction_figure(finished, "test"),
-                key="predicted_test",
-                height=300,
-                alt="Predicted against actual targets of unseen samples.",
-            )
-    if finished.weight.size and run.full_model is not None:
-        st.subheader("The weight matrix")
-        limit = weight_limit(finished.weight, run.full_model.weight)
-        left, right = st.columns(2)
-        with left:
-            live_figure(
-                weight_figure(finished.weight, "TT layer, multiplied out", limit),
-                key="weight_tt",
+                weight_figure(full, f"Full model ({FULL_METHODS[run.config.data.task_kind]})", limit),
+                key="weight_full",
                 height=260,
-                alt="Heat map of the TT layer's dense weight: outputs down, inputs across.",
+                alt="Heat map of the full model's weight, outputs down and inputs across.",
             )
-        with right:
-            if run.full_model.weight.size:
-                live_figure(
-                    weight_figure(run.full_model.weight, "Full model (least squares)", limit),
-                    key="weight_full",
-                    height=260,
-                    alt="Heat map of the full model's weight, outputs down and inputs across.",
-                )
-        rows, columns = finished.weight.shape
-        shape = run.config.shape
-        if (rows, columns) != (shape.out_features, shape.in_features):
-            st.caption(
-                f"{shape.out_features} × {shape.in_features:,} weights in {rows} × {columns} cells: each shows its "
-                "entry of largest magnitude. Both pictures share one colour scale."
-            )
+    rows, columns = finished.weight.shape
+    shape = run.config.shape
+    if (rows, columns) != (shape.out_features, shape.in_features):
+        st.caption(
+            f"{shape.out_features} × {shape.in_features:,} weights in {rows} × {columns} cells: each shows its "
+            f"entry of largest magnitude.{' Both pictures share one colour scale.' if full.size else ''}"
+        )

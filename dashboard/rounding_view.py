@@ -7,18 +7,19 @@ from functools import lru_cache
 
 import streamlit as st
 
+from dashboard.figures import digits
 from dashboard.live_figure import live_figure
 from dashboard.sweep_figures import rounding_figure, spectrum_figure
 from ttcore.datasets import load
 from ttcore.export import cores_npz
 from ttcore.frontier import Measure, Point, best
 from ttcore.parse import show_modes
-from ttcore.report import percent
 from ttcore.results import RunResult
 from ttcore.rounding import Rounded, bond_spectra, round_cores
 from ttcore.rounding_scores import RoundedScores, score_every_rank, score_rounded
 from ttcore.shapes import replace_ranks
 from ttcore.sweep import SweepSnapshot
+from ttcore.wording import percent
 
 TOLERANCES = [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9]
 
@@ -35,11 +36,12 @@ def rounding_view(points: Sequence[Point], now: SweepSnapshot, measure: Measure,
             icon=":material/info:",
         )
         return
-    shape = result.config.shape
+    shape, score = result.config.shape, result.config.data.scoring.score_title
     st.markdown(
         f"**{show_modes(shape.in_modes)} → {show_modes(shape.out_modes)}, ranks {show_modes(shape.ranks)}, seed "
-        f"{result.config.train.seed}**: train R² {result.train.r2:.4f}, test R² {result.test.r2:.4f}, "
-        f"{shape.num_parameters:,} parameters. Click a point above to take another run."
+        f"{result.config.train.seed}**: train {score} {digits(result.train.score)}, "
+        f"test {score} {digits(result.test.score)}, {shape.num_parameters:,} parameters. "
+        "Click a point above to take another run."
     )
     left, right = st.columns([1, 1], gap="medium")
     with left:
@@ -111,16 +113,17 @@ def _by_tolerance(result: RunResult) -> Rounded:
 
 
 def _numbers(scored: RoundedScores, result: RunResult, points: Sequence[Point], measure: Measure) -> None:
+    score = result.config.data.scoring.score_title
     with st.container(horizontal=True, key="rounding_numbers", gap="small"):
         _number("Ranks", "·".join(map(str, scored.ranks)), f"of {'·'.join(map(str, result.config.shape.ranks))}")
         _number("Parameters", f"{scored.parameters:,}", f"{percent(scored.parameter_ratio)} of full")
         _number("Error of the weight", percent(scored.relative_error), "relative, Frobenius")
-        _number("Train R²", f"{scored.train.r2:.4f}", f"{result.train.r2:.4f} before")
-        _number("Test R²", f"{scored.test.r2:.4f}", f"{result.test.r2:.4f} before")
+        _number(f"Train {score}", digits(scored.train.score), f"{digits(result.train.score)} before")
+        _number(f"Test {score}", digits(scored.test.score), f"{digits(result.test.score)} before")
     same = [point for point in _trained(points, result) if point.shape.ranks == scored.ranks]
     if same:
         rounded = scored.train if measure.part == "train" else scored.test
-        value = rounded.r2 if measure.what == "r2" else rounded.mse
+        value = rounded.score if measure.what == "score" else rounded.loss
         st.caption(
             f"Training at these ranks reached a {measure.title} of {measure.shown(same[0].median)} "
             f"({same[0].seeds} seed{'s' * (same[0].seeds > 1)}); rounding leaves {measure.shown(value)}."

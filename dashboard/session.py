@@ -6,16 +6,20 @@ import gc
 import os
 import re
 import secrets
+import threading
 
 import streamlit as st
 
 from dashboard.run_settings import RUN
 from ttcore import machine
-from ttcore.config import RunConfig
+from ttcore.config import DataConfig, RunConfig
 from ttcore.engine import Engine, RunSnapshot
+from ttcore.jobs import TaskFuture
 from ttcore.sweeps import HeldSweep, Sweeps
 
 _COOKIE = "tensor_train_owner"
+# Data sets whose models to compare with are kept.
+_MOST_COMPARISONS = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -38,6 +42,38 @@ def default_threads() -> int:
 def sweeps() -> Sweeps:
     """The sweeps of this server. A Dask cluster is named in its environment: what a scheduler sends is trusted."""
     return Sweeps(engine(), default_threads(), os.environ.get("TTCORE_SCHEDULER", ""))
+
+
+class Comparisons:
+    """What TT layers are to be compared with, of each data set: the engine is asked for it once, for all visitors."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: dict[DataConfig, TaskFuture] = {}
+
+    def ask(self, data: DataConfig) -> TaskFuture:
+        """The answer to come: the list that ttcore.comparison.compare gives."""
+        with self._lock:
+            future = self._asked.pop(data, None)
+            if future is None:
+                _, future = engine().submit_task("compare_with", {"data": data.to_json()})
+            # The one asked for last stands last.
+            self._asked[data] = future
+            while len(self._asked) > _MOST_COMPARISONS:
+                del self._asked[next(iter(self._asked))]
+            return future
+
+    def forget(self, data: DataConfig, failed: TaskFuture) -> None:
+        """Let the next who asks try again."""
+        with self._lock:
+            if self._asked.get(data) is failed:
+                del self._asked[data]
+
+
+@st.cache_resource(show_spinner=False)
+def comparisons() -> Comparisons:
+    """The comparisons of this server."""
+    return Comparisons()
 
 
 _KEEP_COOKIE = st.components.v2.component(

@@ -14,6 +14,7 @@ from dashboard.form import (
     Form,
     draw_device,
     draw_schedule,
+    draw_target,
     draw_task,
     label,
     read_data,
@@ -25,10 +26,10 @@ from ttcore import machine
 from ttcore.config import DataConfig
 from ttcore.errors import InputError
 from ttcore.parse import parse_numbers, parse_reals
-from ttcore.report import duration
 from ttcore.sweep import with_threads
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan, plan_sweep
+from ttcore.wording import duration
 
 
 class Asked(NamedTuple):
@@ -46,7 +47,9 @@ def sweep_controls(gpu: str | None) -> Asked | None:
     SWEEP.read()
     form = Form(SWEEP)
     form.problems()
-    draw_task(form, "What is to be learnt; picking one sets all controls to a sweep that shows its point.")
+    if not draw_task(form, "What is to be learnt; picking one sets all controls to a sweep that shows its point."):
+        SWEEP.write()
+        return None
     _grid(form)
     _training(form)
     draw_device(form, gpu)
@@ -98,7 +101,7 @@ def _training(form: Form) -> None:
     with left:
         if set(chosen) & set(BY_RATE):
             form.field("rates", "Learning rates", "One, or several with commas between: 0.02, 0.05, 0.1.")
-        form.field("target", "Target R²", "A run stops as soon as its training R² reaches this. Empty: it goes on.")
+        draw_target(form, "A run stops as soon as its training {} reaches this. Empty: it goes on.")
     with right:
         form.field("steps", "Steps")
     draw_schedule(form, chosen)

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dashboard.figures import Figure, decades, rounded
+from dashboard.figures import Figure, digits, log_ticks, rounded
 from dashboard.palette import FULL, KEPT, SEQUENTIAL, TEST, TT
 from ttcore.config import RunConfig
 from ttcore.frontier import Measure, Point, name_of, pareto
-from ttcore.results import Baseline, RunResult
+from ttcore.results import Baseline, BaselineKind, RunResult
 from ttcore.rounding_scores import RoundedScores
+from ttcore.scoring import Scoring, Task
 from ttcore.shapes import TTShape, replace_ranks
 from ttcore.sweep_config import WITHOUT_RATE, Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan
@@ -24,11 +25,26 @@ SIZES: tuple[Size, ...] = ("parameters", "parameter ratio", "compression")
 
 _COLOURS = (TT, *KEPT)
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
-_BASELINE_NAMES = {
-    "full": "full model",
-    "ridge": "ridge",
-    "low_rank": "best low rank",
-    "low_rank_ridge": "low rank, ridge",
+# What each kind is called in the legend, and how it is found.
+_BASELINES: dict[Task, dict[BaselineKind, tuple[str, str]]] = {
+    "regression": {
+        "full": ("full model", "closed form"),
+        "ridge": ("ridge", "closed form"),
+        "low_rank": ("best low rank", "closed form"),
+        "low_rank_ridge": ("low rank, ridge", "closed form"),
+    },
+    "classification": {
+        "full": ("full model", "logistic regression"),
+        "ridge": ("ridge", "ridge regression of the classes"),
+        # A layer of the sweep may itself be called "low rank".
+        "low_rank": ("low-rank logistic", "logistic regression"),
+    },
+}
+_BASELINE_SYMBOLS: dict[BaselineKind, str] = {
+    "full": "star",
+    "ridge": "star-open",
+    "low_rank": "circle",
+    "low_rank_ridge": "circle-open",
 }
 # R² below this says no more than "worse than nothing", and would squeeze everything else.
 _LOWEST_R2 = -0.5
@@ -103,14 +119,16 @@ def frontier_figure(
         data.append(_front(front, points, shape, size))
     for group in style.groups(points):
         data += [_runs(group, results, measure, size), _medians(group, measure, size)]
+    size_axis = _size_axis(*_smallest_and_largest(plan, size))
     data += _baselines(baselines, shape, measure, size)
+    data += _constant(baselines, measure, size_axis)
     values = [value for trace in data for value in trace["y"] if value is not None]
     axis: dict[str, Any] = {"title": {"text": measure.title}}
-    if measure.what == "r2":
+    if measure.what == "score":
         # Where nothing does well, how badly is what there is to see.
         lowest = _LOWEST_R2 if max(values, default=1.0) > 0.5 else 6 * _LOWEST_R2
-        bottom = min(max(min(values, default=0.0), lowest), 0.0) - 0.04
-        axis["range"] = [bottom - 0.04, 1.06]
+        bottom, top = _score_ends(values, lowest, measure)
+        axis["range"] = [bottom - (0.04 if measure.scoring.task == "regression" else top - 1), top]
     else:
         bottom = min((value for value in values if value > 0), default=1e-3) / 2
         axis |= {"type": "log", "exponentformat": "power", "nticks": 7}
@@ -123,10 +141,19 @@ def frontier_figure(
             "hovermode": "closest",
             "margin": {"l": 60, "r": 14, "t": 10, "b": 46},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0},
-            "xaxis": {"title": {"text": _size_title(size)}, **_size_axis(*_smallest_and_largest(plan, size))},
+            "xaxis": {"title": {"text": _size_title(size)}, **size_axis},
             "yaxis": axis,
         },
     }
+
+
+def _score_ends(values: Sequence[float], lowest: float, measure: Measure) -> tuple[float, float]:
+    """From a little below the lowest value, or for R² below 0, to a little above 1."""
+    if measure.scoring.task == "classification":
+        low = min(values, default=0.0)
+        room = 0.04 * max(1 - low, 0.1)
+        return low - room, 1 + room
+    return min(max(min(values, default=0.0), lowest), 0.0) - 0.04, 1.06
 
 
 def _smallest_and_largest(plan: SweepPlan, size: Size) -> tuple[float, float]:
@@ -237,15 +264,15 @@ def _runs(group: Group, results: Mapping[int, RunResult], measure: Measure, size
                     place,
                     "·".join(map(str, result.config.shape.ranks)) or "none",
                     result.config.train.seed,
-                    f"{result.train.r2:.4f}",
-                    f"{result.test.r2:.4f}",
-                    f"{result.best.r2:.4f}",
+                    digits(result.train.score),
+                    digits(result.test.score),
+                    digits(result.best.score),
                     f"{point.parameters:,}",
                     f"{point.shape.compression:.3g}",
                     result.steps,
                 ]
             )
-    config = group.points[0].config
+    config, score = group.points[0].config, measure.scoring.score_title
     how = config.train.optimizer
     if how not in WITHOUT_RATE:
         how += f", rate {config.train.lr:g}, {config.train.schedule}"  # type: ignore[assignment]
@@ -263,7 +290,8 @@ def _runs(group: Group, results: Mapping[int, RunResult], measure: Measure, size
             f"<b>{group.points[0].factorization.label}</b>, ranks %{{customdata[1]}}<br>"
             f"{how}, seed %{{customdata[2]}}, {config.train.init} start, %{{customdata[8]:,}} steps<br>"
             "%{customdata[6]} parameters, %{customdata[7]}× smaller<br>"
-            "train R² %{customdata[3]} (best %{customdata[5]}), test R² %{customdata[4]}<extra></extra>"
+            f"train {score} %{{customdata[3]}} (best %{{customdata[5]}}), test {score} %{{customdata[4]}}"
+            "<extra></extra>"
         ),
     }
 
@@ -312,9 +340,10 @@ def _middle_place(point: Point) -> int:
 
 
 def _baselines(baselines: Sequence[Baseline], shape: TTShape, measure: Measure, size: Size) -> list[dict[str, Any]]:
+    """Each kind at its sizes; what has no such number, as ridge of classes has no loss, is left out."""
     traces = []
-    for number, (kind, name) in enumerate(_BASELINE_NAMES.items()):
-        models = [model for model in baselines if model.kind == kind]
+    for kind, (name, how) in _BASELINES[measure.scoring.task].items():
+        models = [model for model in baselines if model.kind == kind and math.isfinite(measure.of_model(model))]
         if not models:
             continue
         traces.append(
@@ -324,12 +353,12 @@ def _baselines(baselines: Sequence[Baseline], shape: TTShape, measure: Measure, 
                 "name": name,
                 "x": [size_of(model.parameters, shape.dense_parameters, size) for model in models],
                 "y": rounded(np.array([measure.of_model(model) for model in models])),
-                "text": [_baseline_text(model, name) for model in models],
+                "text": [_baseline_text(model, name, how, measure.scoring) for model in models],
                 "line": {"color": FULL, "width": 1.2, "dash": "dot" if kind == "low_rank" else "dash"},
                 "marker": {
                     "color": FULL,
                     "size": 12 if len(models) == 1 else 6,
-                    "symbol": ("star", "star-open", "circle", "circle-open")[number],
+                    "symbol": _BASELINE_SYMBOLS[kind],
                     "line": {"color": FULL, "width": 1.5},
                 },
                 "hovertemplate": "%{text}<extra></extra>",
@@ -338,13 +367,32 @@ def _baselines(baselines: Sequence[Baseline], shape: TTShape, measure: Measure, 
     return traces
 
 
-def _baseline_text(model: Baseline, name: str) -> str:
+def _baseline_text(model: Baseline, name: str, how: str, scoring: Scoring) -> str:
     rank = f", rank {model.rank}" if model.rank is not None else ""
     penalty = f"<br>penalty {model.penalty:.3g}, by cross-validation" if model.penalty is not None else ""
     return (
-        f"<b>{name}{rank}</b>, closed form<br>{model.parameters:,} parameters{penalty}<br>"
-        f"train R² {model.train.r2:.4f}, test R² {model.test.r2:.4f}"
+        f"<b>{name}{rank}</b>, {how}<br>{model.parameters:,} parameters{penalty}<br>"
+        f"train {scoring.score_title} {digits(model.train.score)}, "
+        f"test {scoring.score_title} {digits(model.test.score)}"
     )
+
+
+def _constant(baselines: Sequence[Baseline], measure: Measure, size_axis: dict[str, Any]) -> list[dict[str, Any]]:
+    """The prediction without a look at the inputs has no weights, and so no place on the axis: a level across it."""
+    ends = [10**end for end in size_axis["range"]]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "constant",
+            "x": ends,
+            "y": rounded(np.full(2, measure.of_model(model))),
+            "line": {"color": FULL, "width": 1.2, "dash": "dot"},
+            "hovertemplate": "constant prediction: %{y:.4g}<extra></extra>",
+        }
+        for model in baselines
+        if model.kind == "constant" and math.isfinite(measure.of_model(model))
+    ]
 
 
 def heat_figure(config: SweepConfig, points: Sequence[Point], measure: Measure) -> Figure:
@@ -363,7 +411,7 @@ def heat_figure(config: SweepConfig, points: Sequence[Point], measure: Measure) 
                 continue
             values[number, where] = point.median
             hover[number][where] = f"{name_of(point)}<br>{point.parameters:,} parameters"
-    shown = np.maximum(values, _LOWEST_R2) if measure.what == "r2" else np.log10(np.maximum(values, 1e-300))
+    shown = np.maximum(values, _LOWEST_R2) if measure.what == "score" else np.log10(np.maximum(values, 1e-300))
     low, high = (_scale_ends(shown)) if points else (0.0, 1.0)
     trace: dict[str, Any] = {
         "type": "heatmap",
@@ -376,7 +424,7 @@ def heat_figure(config: SweepConfig, points: Sequence[Point], measure: Measure) 
         "colorbar": {
             "thickness": 10,
             "outlinewidth": 0,
-            "title": {"text": "log₁₀ MSE" if measure.what == "mse" else ""},
+            "title": {"text": f"log₁₀ {measure.scoring.loss_short}" if measure.what == "loss" else ""},
         },
         "xgap": 2,
         "ygap": 2,
@@ -434,7 +482,7 @@ def parallel_figure(points: Sequence[Point], measure: Measure) -> Figure:
     )
     scores = np.array([point.median for point in points])
     title = measure.title
-    if measure.what == "r2":
+    if measure.what == "score":
         scores = np.maximum(scores, _LOWEST_R2)
     else:
         # One bad run would squeeze all the others.
@@ -493,8 +541,7 @@ def spectrum_figure(spectra: Sequence[np.ndarray], kept: Sequence[int]) -> Figur
                 "title": {"text": "size (filled: kept)"},
                 "type": "log",
                 "exponentformat": "power",
-                # Else every digit from 2 to 9 is written, over and under each other.
-                **({"dtick": "D2"} if decades(data) < 3 else {"nticks": 7}),
+                **log_ticks(data),
             },
             "showlegend": True,
         },
@@ -508,7 +555,7 @@ def rounding_figure(
 
     def score(row: RoundedScores) -> float:
         scores = row.train if measure.part == "train" else row.test
-        return scores.r2 if measure.what == "r2" else scores.mse
+        return scores.score if measure.what == "score" else scores.loss
 
     data: list[dict[str, Any]] = [
         {
@@ -549,10 +596,10 @@ def rounding_figure(
         }
     )
     sizes = [size for trace in data for size in trace["x"]]
-    axis: dict[str, Any] = {"title": {"text": f"{measure.part} {'R²' if measure.what == 'r2' else 'MSE'}"}}
-    if measure.what == "r2":
-        lows = [value for trace in data for value in trace["y"] if value is not None]
-        axis["range"] = [max(min([*lows, 0.0]), _LOWEST_R2) - 0.06, 1.06]
+    axis: dict[str, Any] = {"title": {"text": measure.name}}
+    if measure.what == "score":
+        values = [value for trace in data for value in trace["y"] if value is not None]
+        axis["range"] = [*_score_ends(values, _LOWEST_R2, measure)]
     else:
         axis |= {"type": "log", "exponentformat": "power", "nticks": 7}
     return {

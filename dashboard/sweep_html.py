@@ -14,8 +14,8 @@ from dashboard.figures import Figure
 from dashboard.sweep_figures import frontier_figure, heat_figure, parallel_figure
 from dashboard.sweep_table import baseline_table, configuration_table
 from ttcore.frontier import Measure, Point, cheapest_sentence, summarize, unseen_note
-from ttcore.report import duration
 from ttcore.sweep import SweepSnapshot
+from ttcore.wording import duration
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; background: #fff; margin: 2rem auto; max-width: 1100px;
@@ -43,7 +43,8 @@ def sweep_html(sweep: SweepSnapshot) -> str:
     figures: list[tuple[str, str, Figure]] = []
     sentences = []
     points: list[Point] = []
-    for measure in (Measure("test"), Measure("train")):
+    scoring = sweep.config.data.scoring
+    for measure in (Measure("test", scoring=scoring), Measure("train", scoring=scoring)):
         points = summarize(sweep.results, measure)
         if not points:
             continue
@@ -75,7 +76,7 @@ def sweep_html(sweep: SweepSnapshot) -> str:
         + "".join(f"<p>{sentence}</p>" for sentence in sentences)
         + body
         + f'<h2>Medians over seeds</h2><div class="wide">{_table(configuration_table(points, sweep.results))}</div>'
-        + f'<h2>Closed-form models</h2><div class="wide">{_table(baseline_table(sweep.baselines))}</div>'
+        + f'<h2>Models to compare with</h2><div class="wide">{_table(baseline_table(sweep.baselines, scoring))}</div>'
         + f"<h2>Settings</h2><pre>{escape(json.dumps(sweep.config.to_json(), indent=1))}</pre>"
         + f'<script id="figures" type="application/json">{data}</script>'
         + f"<script>{get_plotlyjs()}</script><script>{_DRAW}</script></body></html>"

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import get_args
 
-from dashboard.address import Address, text
-from dashboard.run_settings import CHOICES, DATA_FIELDS, TRAIN_FIELDS, of_data, of_train
+from dashboard.address import TABLE, Address, text
+from dashboard.data_tables import data_of
+from dashboard.run_settings import (
+    CHOICES,
+    TRAIN_FIELDS,
+    data_fields,
+    foreign_fields,
+    of_train,
+    own_run,
+    preset_of,
+    take_table,
+)
 from ttcore.config import DataConfig, Optimizer
 from ttcore.sweep_config import Factorization, SweepConfig, show_numbers
-from ttcore.sweep_presets import SWEEPS
+from ttcore.sweep_presets import SWEEPS, sweep_of
 
 # The factorizations that are picked, not typed: low rank, and balanced modes by the number of cores.
 LOW_RANK = "low"
@@ -37,10 +48,22 @@ def _typed(sweep: SweepConfig) -> str:
     return "; ".join(str(factorization) for factorization in sweep.factorizations if factorization not in picks)
 
 
+@lru_cache(maxsize=64)
+def own_sweep(data: DataConfig) -> SweepConfig:
+    """What to start with on data that a person brings."""
+    return sweep_of(own_run(data))
+
+
+def _own_start(table: str) -> SweepConfig | None:
+    data = data_of(table)
+    return own_sweep(data) if data is not None else None
+
+
 SWEEP: Address[SweepConfig] = Address(
     prefix="sweep_",
     starts=SWEEPS,
-    preset_of=lambda sweep: sweep.data.source,
+    own=_own_start,
+    preset_of=lambda sweep: preset_of(sweep.data),
     fields={
         "cores": _picked,
         "modes": _typed,
@@ -49,9 +72,11 @@ SWEEP: Address[SweepConfig] = Address(
         "rates": lambda sweep: ", ".join(text(rate) for rate in sweep.rates),
         "opts": lambda sweep: list(sweep.optimizers),
         **of_train(TRAIN_FIELDS),
-        **of_data(DATA_FIELDS),
+        **data_fields(),
     },
+    foreign=foreign_fields,
     choices=CHOICES,
     several={"cores": PICKED, "opts": get_args(Optimizer)},
+    special={TABLE: take_table},
     shown="sweep",
 )

@@ -8,11 +8,11 @@ from typing import Any
 
 from ttcore.frontier import Point
 from ttcore.results import Baseline, RunResult
+from ttcore.scoring import REGRESSION, Scoring
 from ttcore.sweep_config import WITHOUT_RATE, Factorization
 
-_SCORES = ("train R²", "best train R²", "test R²", "test R² at best")
-# Shown whatever they are: without them a row has no name.
-_ALWAYS = ("model", "rank", "parameters", *_SCORES)
+# Shown whatever they are, as scores are: without them a row has no name.
+_ALWAYS = ("model", "rank", "parameters")
 
 
 def configuration_table(points: Sequence[Point], results: Mapping[int, RunResult]) -> dict[str, list[Any]]:
@@ -20,15 +20,16 @@ def configuration_table(points: Sequence[Point], results: Mapping[int, RunResult
     rows = []
     for point in points:
         runs = [results[place] for place in point.places]
-        scores = {name: median(_scores(run)[name] for run in runs) for name in _SCORES}
-        spread = [_scores(run)["test R²"] for run in runs]
+        scores = [_scores(run) for run in runs]
+        test = f"test {runs[0].config.data.scoring.score_title}"
+        spread = [of_run[test] for of_run in scores]
         rows.append(
             _settings(runs[0])
             | {"seeds": point.seeds}
-            | scores
-            | {"test R² lowest": min(spread), "test R² highest": max(spread)}
+            | {name: median(of_run[name] for of_run in scores) for name in scores[0]}
+            | {f"{test} lowest": min(spread), f"{test} highest": max(spread)}
         )
-    return _columns(rows, always=_ALWAYS)
+    return _columns(rows, always=(*_ALWAYS, *_score_names(results)))
 
 
 def run_table(results: Mapping[int, RunResult]) -> dict[str, list[Any]]:
@@ -37,23 +38,24 @@ def run_table(results: Mapping[int, RunResult]) -> dict[str, list[Any]]:
     for _, run in sorted(results.items()):
         ends = {"best at step": run.best.step, "steps": run.steps, "ended": run.stop_reason.value.replace("_", " ")}
         rows.append(_settings(run) | {"seed": run.config.train.seed} | _scores(run) | ends | {"seconds": run.seconds})
-    return _columns(rows, always=(*_ALWAYS, "seed"))
+    return _columns(rows, always=(*_ALWAYS, *_score_names(results), "seed"))
 
 
-def baseline_table(baselines: Sequence[Baseline]) -> dict[str, list[Any]]:
+def baseline_table(baselines: Sequence[Baseline], scoring: Scoring = REGRESSION) -> dict[str, list[Any]]:
     """The models to compare with."""
+    train, test = f"train {scoring.score_title}", f"test {scoring.score_title}"
     rows = [
         {
             "model": model.kind.replace("_", " "),
             "rank": model.rank,
             "parameters": model.parameters,
             "penalty": model.penalty,
-            "train R²": model.train.r2,
-            "test R²": model.test.r2,
+            train: model.train.score,
+            test: model.test.score,
         }
         for model in baselines
     ]
-    return _columns(rows, always=("model", "rank", "parameters", "penalty", "train R²", "test R²"))
+    return _columns(rows, always=(*_ALWAYS, "penalty", train, test))
 
 
 def _settings(run: RunResult) -> dict[str, Any]:
@@ -73,8 +75,17 @@ def _settings(run: RunResult) -> dict[str, Any]:
 
 
 def _scores(run: RunResult) -> dict[str, float]:
-    values = (run.train.r2, run.best.r2, run.test.r2, run.best_test.r2)
-    return dict(zip(_SCORES, values, strict=True))
+    title = run.config.data.scoring.score_title
+    return {
+        f"train {title}": run.train.score,
+        f"best train {title}": run.best.score,
+        f"test {title}": run.test.score,
+        f"test {title} at best": run.best_test.score,
+    }
+
+
+def _score_names(results: Mapping[int, RunResult]) -> tuple[str, ...]:
+    return tuple(name for result in list(results.values())[:1] for name in _scores(result))
 
 
 def _columns(rows: Sequence[dict[str, Any]], always: Sequence[str]) -> dict[str, list[Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from dashboard import session
-from dashboard.figures import Axes, Line, loss_figure, r2_figure
+from dashboard.figures import Axes, Line, loss_figure, score_figure
 from dashboard.live_figure import live_figure
 from dashboard.rounding_view import rounding_view
 from dashboard.sweep_controls import Asked
@@ -28,12 +29,13 @@ from ttcore.frontier import (
     unseen_note,
 )
 from ttcore.parse import parse_budget
-from ttcore.report import duration
 from ttcore.results import Baseline, RunResult
+from ttcore.scoring import REGRESSION, Scoring
 from ttcore.sweep import SweepSnapshot, SweepState
 from ttcore.sweep_config import SweepConfig
 from ttcore.sweep_plan import SweepPlan
 from ttcore.sweeps import HeldSweep
+from ttcore.wording import duration
 
 # Seconds between two pictures, and between two of so many runs that a picture takes a while.
 TICK, SLOW_TICK, MANY_RUNS = 0.7, 3.0, 1_000
@@ -41,11 +43,12 @@ FRONTIER_HEIGHT = 400
 # Curves that can be told apart.
 MOST_CURVES = 8
 
+# What a session has chosen stays chosen where the next sweep's score has another name.
 MEASURES = {
-    "test R²": Measure("test", "r2"),
-    "train R²": Measure("train", "r2"),
-    "test MSE": Measure("test", "mse"),
-    "train MSE": Measure("train", "mse"),
+    "test score": Measure("test", "score"),
+    "train score": Measure("train", "score"),
+    "test loss": Measure("test", "loss"),
+    "train loss": Measure("train", "loss"),
 }
 VIEWS = ("Heat map", "Parallel coordinates", "Table", "Loss curves", "Rank along the train")
 LAY, OPEN = "a click lays curves beside", "a click opens the run"
@@ -73,7 +76,7 @@ def _draw(held: HeldSweep | None, asked: Asked | None, drawn: SweepState, to_tra
     if held is None:
         with st.container():
             st.progress(0.0, text="Ready: press **Start** (or the key T).")
-        measure, size = _what_to_show()
+        measure, size = _what_to_show(asked.config.data.scoring if asked is not None else REGRESSION)
         if asked is not None:
             _frontier(asked.config, asked.plan, {}, [], (), measure, size, "", False)
         return
@@ -86,7 +89,7 @@ def _draw(held: HeldSweep | None, asked: Asked | None, drawn: SweepState, to_tra
         to_train_page()
     with st.container():
         _progress(now, held)
-    measure, size = _what_to_show()
+    measure, size = _what_to_show(now.config.data.scoring)
     points = summarize(now.results, measure)
     _frontier(now.config, now.plan, now.results, points, now.baselines, measure, size, held.id, not now.active)
     if points:
@@ -110,7 +113,7 @@ def _frontier(
         frontier_figure(plan, config, results, points, baselines, measure, size, revision, ended),
         key="frontier",
         height=FRONTIER_HEIGHT,
-        alt=f"{measure.title} against {size}: every run, medians over seeds, the Pareto front and closed-form models.",
+        alt=f"{measure.title} against {size}: every run, medians over seeds, the Pareto front, models beside.",
         on_click=lambda place: _clicked(sweep_id, place),
     )
 
@@ -136,20 +139,20 @@ def _progress(now: SweepSnapshot, held: HeldSweep) -> None:
         st.error(now.message, icon=":material/error:")
 
 
-def _what_to_show() -> tuple[Measure, Size]:
+def _what_to_show(scoring: Scoring) -> tuple[Measure, Size]:
+    named = {key: replace(measure, scoring=scoring) for key, measure in MEASURES.items()}
     with st.container(horizontal=True, key="sweep_axes", vertical_alignment="center", gap="small"):
-        score = _one_of("Score", tuple(MEASURES), "sweep_score")
+        score = _one_of("Score", tuple(named), "sweep_score", lambda key: named[key].name)
         moment = _one_of("Moment", ("last", "best"), "sweep_moment")
         size = _picked("Size", SIZES, "sweep_size", 175)
         _picked("A click", (LAY, OPEN), "sweep_click", 240)
-    chosen = MEASURES[score]
-    return Measure(chosen.part, chosen.what, "best" if moment == "best" else "last"), size
+    return replace(named[score], moment="best" if moment == "best" else "last"), size
 
 
-def _one_of(label: str, options: Sequence[str], key: str) -> str:
+def _one_of(label: str, options: Sequence[str], key: str, name: Callable[[str], str] = str) -> str:
     chosen = st.segmented_control(
         label, options, default=options[0], required=True, key=key, label_visibility="collapsed",
-        help=_HELP.get(key), persist_state="session",
+        format_func=name, help=_HELP.get(key), persist_state="session",
     )  # fmt: skip
     return str(chosen)
 
@@ -217,14 +220,15 @@ def _views(points: Sequence[Point], now: SweepSnapshot, measure: Measure, held: 
 
 
 def _table(points: Sequence[Point], now: SweepSnapshot) -> None:
-    rows = _one_of("Rows", ("configurations (medians over seeds)", "every run", "closed-form models"), "sweep_rows")
+    scoring = now.config.data.scoring
+    rows = _one_of("Rows", ("configurations (medians over seeds)", "every run", "models to compare with"), "sweep_rows")
     if rows == "every run":
         table = run_table(now.results)
-    elif rows == "closed-form models":
-        table = baseline_table(now.baselines)
+    elif rows == "models to compare with":
+        table = baseline_table(now.baselines, scoring)
     else:
         table = configuration_table(points, now.results)
-    four = [name for name in table if "R²" in name]
+    four = [name for name in table if scoring.score_title in name]
     st.dataframe(
         table,
         key="sweep_table",
@@ -257,21 +261,21 @@ def _curves(now: SweepSnapshot, chosen: Sequence[int], sweep_id: str) -> None:
         if full
         else None
     )
-    axes, revision = Axes(), f"{sweep_id}-{chosen}"
+    axes, revision, scoring = Axes(), f"{sweep_id}-{chosen}", now.config.data.scoring
     left, right = st.columns(2, gap="small")
     with left:
         live_figure(
-            loss_figure(None, lines, level, axes, revision),
+            loss_figure(None, lines, level, axes, revision, scoring),
             key="sweep_losses",
             height=300,
             alt="Training losses of the chosen runs against steps.",
         )
     with right:
         live_figure(
-            r2_figure(None, lines, level, axes, revision),
-            key="sweep_r2s",
+            score_figure(None, lines, level, axes, revision, scoring),
+            key="sweep_scores",
             height=300,
-            alt="Training R² of the chosen runs against steps.",
+            alt=f"Training {scoring.score_title} of the chosen runs against steps.",
         )
     if len(lines) < len(results):
         st.caption("This sweep is too large for all curves to be kept; those of its first runs are.")

@@ -12,6 +12,7 @@ from ttcore.engine import RunSnapshot
 
 # Seconds between two looks while a run is going on.
 TICK = 2.0
+_SCORES = [f"{part} {name}" for part in ("train", "test", "best") for name in ("R²", "accuracy", "score")]
 
 
 def open_on_train_page(run: RunSnapshot) -> None:
@@ -40,7 +41,7 @@ def history(moving: bool) -> None:
         hide_index=True,
         column_config={
             "parameter ratio": st.column_config.NumberColumn(format="%.4f"),
-            **{name: st.column_config.NumberColumn(format="%.4f") for name in ("train R²", "test R²", "best R²")},
+            **{name: st.column_config.NumberColumn(format="%.4f") for name in _SCORES},
             "seconds": st.column_config.NumberColumn(format="%.1f"),
         },
     )

@@ -145,7 +145,8 @@ def layer_picture(config: RunConfig) -> None:
             st.caption(f"Planned: {plan.headline}.", help=f"```\n{plan.report()}\n```")
     notes = [config.clipped_note, config.padding_note]
     if shape.parameter_ratio >= 1:
-        notes.append("This layer is not smaller than the full one: lower the ranks to compress.")
+        hint = ": lower the ranks to compress" if max(shape.ranks, default=1) > 1 else ""
+        notes.append(f"This layer is not smaller than the full one{hint}.")
     if any(notes):
         st.caption(" ".join(filter(None, notes)))
 

@@ -25,12 +25,19 @@ def grid(**changes: Any) -> SweepConfig:
     return SweepConfig(data=run.data, train=run.train, factorizations=factorizations, **lists)
 
 
+def grid_of_classes(**changes: Any) -> SweepConfig:
+    """A sweep over the wines: 13 features, three classes."""
+    usual: dict[str, Any] = {"ranks": (1, 2), "seeds": (0, 1), "factorizations": ("5,3->2,2", "13,1->1,3")}
+    train = TrainConfig(lr=0.02, steps=30, threads=1, device="cpu")
+    return SweepConfig(data=DataConfig(source="wine"), train=train, **usual | changes)
+
+
 def made_up(config: RunConfig | None = None, **changes: Any) -> RunResult:
     """A result that nobody has trained for; a number for `train` or `test` is its R²."""
     config = config or tiny()
     for part in ("train", "test", "best_test"):
         if isinstance(changes.get(part), int | float):
-            changes[part] = Scores(mse=1 - changes[part], r2=changes[part])
+            changes[part] = Scores(loss=1 - changes[part], score=changes[part])
     values: dict[str, Any] = {
         "config": config,
         "device": "cpu",
@@ -41,10 +48,10 @@ def made_up(config: RunConfig | None = None, **changes: Any) -> RunResult:
         "stop_reason": StopReason.STEPS_DONE,
         "steps": config.train.steps,
         "seconds": 0.25,
-        "train": Scores(mse=0.1, r2=0.9),
-        "test": Scores(mse=0.2, r2=0.8),
-        "best": Best(mse=0.05, r2=0.95, step=config.train.steps - 1),
-        "best_test": Scores(mse=0.3, r2=0.7),
+        "train": Scores(loss=0.1, score=0.9),
+        "test": Scores(loss=0.2, score=0.8),
+        "best": Best(loss=0.05, score=0.95, step=config.train.steps - 1),
+        "best_test": Scores(loss=0.3, score=0.7),
         "cores": tuple(np.ones(shape) for shape in config.shape.core_shapes),
         "losses": np.linspace(1, 0.1, config.train.steps),
         "measured": np.array([[1.0, 0.1, 0.5, 0.5, 0.6, 0.4]]),
@@ -54,7 +61,7 @@ def made_up(config: RunConfig | None = None, **changes: Any) -> RunResult:
 
 def full(train: float = 1.0, test: float = 0.1) -> Baseline:
     """A full model of these R²."""
-    scores = [Scores(mse=1 - r2, r2=r2) for r2 in (train, test)]
+    scores = [Scores(loss=1 - r2, score=r2) for r2 in (train, test)]
     return Baseline(kind="full", parameters=48, train=scores[0], test=scores[1])
 
 
@@ -96,7 +103,7 @@ def sweep_configs(draw: st.DrawFn) -> SweepConfig:
         seed=draw(st.integers(0, 2**32 - 1)),
         threads=draw(st.none() | st.integers(1, 8)),
         dtype=draw(st.sampled_from(["float32", "float64"])),
-        target_r2=draw(st.none() | st.floats(-5, 1)),
+        target=draw(st.none() | st.floats(-5, 1)),
     )
     balanced = [Factorization.balanced(data, d) for d in (1, 2, 3, 4)]
     return SweepConfig(

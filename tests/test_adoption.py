@@ -28,7 +28,7 @@ RUNS = {
     "padded": tiny(in_modes=(3, 5), out_modes=(2, 3), ranks=3, steps=40),
     "ranks above the useful ones": tiny(ranks=99, steps=40),
     "noise": tiny(noise=0.3, steps=40),
-    "target reached": tiny(target_r2=0.2, steps=5000, lr=0.1),
+    "target reached": tiny(target=0.2, steps=5000, lr=0.1),
     "converged": tiny(optimizer="lbfgs", steps=500),
     "broken": tiny(optimizer="sgd", lr=1000.0, steps=40),
     "alternating": tiny(optimizer="als", steps=20),
@@ -77,7 +77,7 @@ def test_an_adopted_run_is_the_one_that_the_engine_trains(engine, config):
         np.testing.assert_allclose(mine[step], its[step], rtol=rough, atol=1e-6)
     for part in ("train", "test", "best", "best_test"):
         ours, theirs = getattr(run.finished, part), getattr(own.finished, part)
-        np.testing.assert_allclose((ours.mse, ours.r2), (theirs.mse, theirs.r2), rtol=rough, atol=1e-6)
+        np.testing.assert_allclose((ours.loss, ours.score), (theirs.loss, theirs.score), rtol=rough, atol=1e-6)
     assert run.best == run.finished.best
     assert run.finished.best.step == own.finished.best.step
     assert run.finished.stop_reason == own.finished.stop_reason
@@ -90,7 +90,7 @@ def test_an_adopted_run_is_the_one_that_the_engine_trains(engine, config):
     np.testing.assert_allclose(run.finished.weight, own.finished.weight, rtol=1e-4, atol=1e-5)
     assert run.full_model is not None and own.full_model is not None
     assert run.full_model.parameters == own.full_model.parameters
-    np.testing.assert_allclose(run.full_model.test.r2, own.full_model.test.r2, rtol=1e-6)
+    np.testing.assert_allclose(run.full_model.test.score, own.full_model.test.score, rtol=1e-6)
 
 
 @pytest.mark.parametrize("config", RUNS.values(), ids=RUNS)
@@ -104,7 +104,7 @@ def test_its_cores_as_a_file_predict_what_was_measured(config):
         with torch.no_grad():
             predicted = layer(torch.tensor(x, dtype=layer.cores[0].dtype)).double().numpy()
         scores = getattr(result, part)
-        np.testing.assert_allclose(np.mean((predicted - y) ** 2), scores.mse, rtol=1e-4, atol=1e-10)
+        np.testing.assert_allclose(np.mean((predicted - y) ** 2), scores.loss, rtol=1e-4, atol=1e-10)
         actual, drawn = finished.predictions[part]
         order = np.argsort(y.reshape(-1), kind="stable")
         np.testing.assert_allclose(np.sort(actual), y.reshape(-1)[order].astype(np.float32))
@@ -120,7 +120,7 @@ def test_it_stands_in_the_history_of_who_opened_it_with_everything_to_take_away(
     assert run.seconds == result.seconds > 0
     assert run.started is not None and run.finished is not None
     written = result_object(run.config, run.started, run.finished, run.full_model)
-    assert written["train"] == {"mse": result.train.mse, "r2": result.train.r2}
+    assert written["train"] == {"mse": result.train.loss, "r2": result.train.score}
     assert written["steps"] == result.steps
     assert len(curve_csv(run.curve).splitlines()) == 1 + len(result.losses) + 1
     assert (run.place, run.others, run.eta) == (0, 0, None)
@@ -130,7 +130,7 @@ def test_without_models_to_compare_with_there_is_no_full_model():
     result = trained_here(RUNS["plain"])
     assert adopted(result, "me", [], load(result.config.data)).full_model is None
     model = adopted(result, "me", [full(test=0.25)], load(result.config.data)).full_model
-    assert model is not None and model.test.r2 == 0.25 and model.weight.size == 0
+    assert model is not None and model.test.score == 0.25 and model.weight.size == 0
 
 
 def test_a_curve_is_of_the_runs_losses_and_measurements():

@@ -43,8 +43,8 @@ def test_without_options_it_is_the_preset():
 def test_every_option_reaches_its_setting():
     config = asked(
         *split("--preset planted --in-modes 64,64 --out-modes 4,4 --ranks 3 --optimizer sgd --lr 0,1 --momentum 0.5"),
-        *split("--schedule constant --decay-fraction 0.25 --steps 1e3 --target-r2 0.9 --init he --seed 7"),
-        *split("--ridge 1e-6 --tf32 True"),
+        *split("--schedule constant --decay-fraction 0.25 --steps 1e3 --target 0.9 --init he --seed 7"),
+        *split("--ridge 1e-6 --tf32 True --weight-decay 0.25 --batch-size 32"),
         *split("--dtype float64 --device cpu --threads 2 --data-seed 5 --train-samples 100 --test-samples 50"),
         *split("--noise 0.5 --teacher-ranks 2,3,2 --teacher-in-modes 8x8x8x8 --teacher-out-modes 2,2,2,2"),
     )
@@ -54,11 +54,13 @@ def test_every_option_reaches_its_setting():
         "optimizer": "sgd",
         "lr": 0.1,
         "momentum": 0.5,
+        "weight_decay": 0.25,
         "ridge": 1e-6,
         "schedule": "constant",
         "decay_fraction": 0.25,
         "steps": 1000,
-        "target_r2": 0.9,
+        "batch_size": 32,
+        "target": 0.9,
         "init": "he",
         "seed": 7,
         "dtype": "float64",
@@ -122,7 +124,7 @@ BAD = {
     "--lr fast": "'fast'",
     "--momentum 1": "momentum",
     "--decay-fraction 0": "decay_fraction",
-    "--target-r2 2": "target_r2",
+    "--target 2": "target",
     "--optimizer newton": "adam, sgd, lbfgs, als",
     "--optimizer als --ridge 0": "ridge",
     "--ridge nan": "ridge",
@@ -251,7 +253,7 @@ def test_a_loss_that_is_not_finite_is_exit_code_3(capsys):
 
 
 def test_a_target_is_exit_code_0(capsys):
-    assert result(capsys, *SMALL, "--target-r2", "0.2")["stop_reason"] == "target_reached"
+    assert result(capsys, *SMALL, "--target", "0.2")["stop_reason"] == "target_reached"
 
 
 def test_as_a_program():

@@ -96,12 +96,12 @@ def test_every_list_of_the_grid():
 def test_settings_of_every_run():
     config = asked(
         *split("--preset planted --steps 1e3 --momentum 0.5 --schedule constant --init he --dtype float64 --threads 2"),
-        *split("--device cpu --target-r2 0.9 --ridge 1e-6 --decay-fraction 0.25 --tf32 true --noise 0.5 --data-seed 5"),
+        *split("--device cpu --target 0.9 --ridge 1e-6 --decay-fraction 0.25 --tf32 true --noise 0.5 --data-seed 5"),
         *split("--train-samples 100 --test-samples 50 --teacher-in-modes 3,4 --teacher-out-modes 2,2"),
     )
     train = config.train.to_json()
     assert (train["steps"], train["momentum"], train["schedule"], train["init"]) == (1000, 0.5, "constant", "he")
-    assert (train["dtype"], train["threads"], train["device"], train["target_r2"]) == ("float64", 2, "cpu", 0.9)
+    assert (train["dtype"], train["threads"], train["device"], train["target"]) == ("float64", 2, "cpu", 0.9)
     assert (train["ridge"], train["decay_fraction"], train["tf32"]) == (1e-6, 0.25, True)
     data = config.data
     assert (data.noise, data.seed, data.train_samples, data.test_samples) == (0.5, 5, 100, 50)

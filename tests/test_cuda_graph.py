@@ -95,4 +95,4 @@ def test_a_graph_equals_the_eager_step(optimizer, monkeypatch):
     graph = [event for event in training.train(config) if isinstance(event, Finished)]
     monkeypatch.setattr("ttcore.trainer.captured", lambda step, changed, device: step)
     eager = [event for event in training.train(config) if isinstance(event, Finished)]
-    assert graph[0].train.mse == pytest.approx(eager[0].train.mse, rel=1e-9)
+    assert graph[0].train.loss == pytest.approx(eager[0].train.loss, rel=1e-9)

@@ -16,8 +16,8 @@ def progress(
 ) -> Progress:
     scores: dict[str, Any] = {}
     if measured is not None:
-        scores = {"train": Scores(mse=measured, r2=1 - measured), "test": Scores(mse=2 * measured, r2=0.5)}
-    best = Best(mse=min(losses, default=1.0), r2=0.0, step=first)
+        scores = {"train": Scores(loss=measured, score=1 - measured), "test": Scores(loss=2 * measured, score=0.5)}
+    best = Best(loss=min(losses, default=1.0), score=0.0, step=first)
     step = first + len(losses) if step < 0 else step
     return Progress(first=first, step=step, losses=np.array(losses), seconds=seconds, best=best, **scores)
 
@@ -120,7 +120,7 @@ def test_a_long_curve_is_drawn_with_its_spikes_however_it_came(logarithmic: bool
     curve, done = Curve(), 0
     while done < len(losses):
         block = losses[done : done + int(draw.integers(1, 900))]
-        best = Best(mse=0.0, r2=0.0, step=0)
+        best = Best(loss=0.0, score=0.0, step=0)
         curve.add(Progress(first=done, step=done + len(block), losses=block, seconds=1.0, best=best))
         done += len(block)
     steps = curve.view().drawn(1000, logarithmic=logarithmic)

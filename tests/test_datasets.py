@@ -88,7 +88,7 @@ def test_a_seed_is_a_draw():
     for array, other in zip(arrays(first), arrays(load(tiny(data_seed=2).data)), strict=True):
         assert not np.isclose(array, other).any()
     torch.manual_seed(99)
-    again = Dataset(*arrays(load(tiny(data_seed=1, seed=5).data)))
+    again = load(tiny(data_seed=1, seed=5).data)
     assert all(np.array_equal(a, b) for a, b in zip(arrays(first), arrays(again), strict=True))
 
 

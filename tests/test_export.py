@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tables import NAMES, SHAPES, dense_by_einsum, random_cores, tiny
-from ttcore import InputError, TTLinear, load_cores, train
-from ttcore.cores import dense_weight
+from ttcore import DataConfig, InputError, RunConfig, TTLinear, load, load_cores, train
+from ttcore.bundled import bundled
+from ttcore.cores import apply, dense_weight
 from ttcore.curves import Curve
 from ttcore.events import Finished, Progress
 from ttcore.export import cores_npz, curve_csv
+from ttcore.splitting import places
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +111,7 @@ def test_the_curve_as_csv_is_the_curve():
     assert seconds == sorted(seconds) and seconds[0] == 0
     assert finished is not None
     last = rows[-1]
-    assert float(last["train_mse"]) == finished.train.mse and float(last["test_r2"]) == finished.test.r2
+    assert float(last["train_mse"]) == finished.train.loss and float(last["test_r2"]) == finished.test.score
     measured = {int(row[0]): row for row in view.measured}
     for row in rows:
         expected = measured.get(int(row["step"]))
@@ -118,3 +120,17 @@ def test_the_curve_as_csv_is_the_curve():
 
 def test_an_empty_curve_is_a_header():
     assert curve_csv(Curve().view()) == "step,seconds,train_mse,train_r2,test_mse,test_r2\n"
+
+
+def test_a_core_file_tells_how_to_use_the_layer_on_raw_data(tmp_path):
+    config = RunConfig(data=DataConfig(source="wine"), in_modes=(7, 2), out_modes=(1, 3), ranks=2)
+    dataset, shape = load(config.data), config.shape
+    cores = [np.random.default_rng(0).standard_normal(core) for core in shape.core_shapes]
+    path = tmp_path / "cores.npz"
+    path.write_bytes(cores_npz(cores, shape, dataset))
+    assert all(np.array_equal(a, b) for a, b in zip(load_cores(path)[0], cores, strict=True))
+    file = np.load(path, allow_pickle=False)
+    raw = bundled("wine").x[places(bundled("wine"), config.data)[1]]
+    logits = apply(cores, (raw - file["x_mean"]) / file["x_std"], 13, 3) + file["offset"]
+    np.testing.assert_allclose(logits, apply(cores, dataset.x_test, 13, 3) + dataset.offset, rtol=1e-9)
+    assert tuple(file["classes"]) == dataset.classes

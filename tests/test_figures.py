@@ -6,36 +6,50 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from dashboard.figures import (
     MAX_POINTS,
+    MOST_WRITTEN_CLASSES,
     Axes,
     Line,
+    confusion_figure,
+    digits,
     loss_figure,
     prediction_figure,
-    r2_figure,
+    score_figure,
     weight_figure,
     weight_limit,
 )
 from dashboard.live_run import legend_names
-from tests.pictures import curve_of, finished_run, run_snapshot
+from tests.pictures import classes_run, curve_of, finished_run, run_snapshot
 from tests.tables import tiny
+from ttcore.config import TrainConfig
 from ttcore.curves import CurveView
 from ttcore.events import FullModel, Scores
+from ttcore.scoring import CLASSIFICATION
 
 BOTH = (False, True)
 ALL_AXES = [
     Axes(x=x, log_x=log_x, log_loss=log_loss) for x in ("steps", "seconds") for log_x in BOTH for log_loss in BOTH
 ]
 FULL_MODEL = FullModel(
-    parameters=48, train=Scores(mse=1e-29, r2=1.0), test=Scores(mse=0.9, r2=0.1), weight=np.ones((4, 12))
+    parameters=48, train=Scores(loss=1e-29, score=1.0), test=Scores(loss=0.9, score=0.1), weight=np.ones((4, 12))
 )
 EMPTY = curve_of(np.empty(0))
 
 
 def both(curve: CurveView | None, axes: Axes, *, kept: tuple[Line, ...] = (), full: FullModel | None = FULL_MODEL):
     shown = None if curve is None else Line("train", curve)
-    return loss_figure(shown, kept, full, axes, "r"), r2_figure(shown, kept, full, axes, "r")
+    return loss_figure(shown, kept, full, axes, "r"), score_figure(shown, kept, full, axes, "r")
+
+
+def of_classes(curve: CurveView, axes: Axes, *, kept: tuple[Line, ...] = (), full: FullModel | None = FULL_MODEL):
+    return [
+        figure(Line("train", curve), kept, full, axes, "r", CLASSIFICATION) for figure in (loss_figure, score_figure)
+    ]
 
 
 def line(figure: dict[str, Any], name: str) -> dict[str, Any]:
@@ -54,6 +68,9 @@ def test_digits_between_the_powers_of_ten_are_few():
     wide, _ = both(curve_of(np.geomspace(1, 1e-9, 50)), axes)
     assert narrow["layout"]["yaxis"]["dtick"] == "D2"
     assert "dtick" not in wide["layout"]["yaxis"]
+    # Between 0.8 and 0.4 there would be the 5 alone; there plotly finds numbers by itself.
+    flat, _ = both(curve_of(np.geomspace(0.8, 0.4, 50)), axes, full=None)
+    assert "dtick" not in flat["layout"]["yaxis"] and flat["layout"]["yaxis"]["nticks"] == 5
     linear, _ = both(curve_of(np.geomspace(1, 0.05, 50)), Axes(x="steps", log_x=False, log_loss=False))
     assert "dtick" not in linear["layout"]["yaxis"]
 
@@ -118,7 +135,7 @@ def test_losses_that_are_not_finite_leave_a_gap():
 
 
 def test_scores_that_are_not_finite_are_plain_numbers_all_the_same():
-    nothing = Scores(mse=math.nan, r2=-math.inf)
+    nothing = Scores(loss=math.nan, score=-math.inf)
     broken = FullModel(parameters=1, train=nothing, test=nothing, weight=np.ones((1, 1)))
     curve = curve_of(losses(5))
     curve.measured.flags.writeable = True
@@ -170,16 +187,28 @@ def test_lines_are_named_by_the_settings_in_which_the_runs_differ():
     runs = [
         run_snapshot(tiny(lr=0.1, ranks=(2,)), number=1),
         run_snapshot(tiny(lr=0.02, ranks=(2,)), number=2),
-        run_snapshot(tiny(lr=0.02, ranks=(4,), target_r2=0.5), number=4),
+        run_snapshot(tiny(lr=0.02, ranks=(4,), target=0.5), number=4),
     ]
     assert legend_names(runs) == [
-        "run 1: ranks 2, lr 0.1, target r2 none",
-        "run 2: ranks 2, lr 0.02, target r2 none",
-        "run 4: ranks 4, lr 0.02, target r2 0.5",
+        "run 1: ranks 2, lr 0.1, target none",
+        "run 2: ranks 2, lr 0.02, target none",
+        "run 4: ranks 4, lr 0.02, target 0.5",
     ]
     assert legend_names(runs[:1]) == ["run 1"]
     assert legend_names([runs[0], runs[0]]) == ["run 1", "run 1"]
     assert legend_names([]) == []
+
+
+def test_runs_on_other_data_are_named_by_their_data():
+    runs = [
+        run_snapshot(classes_run(), number=1),
+        run_snapshot(classes_run(train=TrainConfig(seed=4)), number=2),
+        run_snapshot(tiny(), number=3),
+    ]
+    first, second, third = legend_names(runs)
+    assert first.startswith("run 1: Wine, in modes 5·3, lr 0.02, ") and "seed 0" in first
+    assert second.startswith("run 2: Wine, ") and third.startswith("run 3: Planted, ")
+    assert not any("teacher" in name or "fraction" in name for name in (first, second, third))
 
 
 def test_the_zoom_belongs_to_a_revision():
@@ -196,6 +225,48 @@ def test_r2_below_zero_is_seen_but_does_not_squeeze_the_rest():
     assert lowest(0.5) == pytest.approx(-0.08)
     assert -1.2 < lowest(-1.0) < -1.0
     assert -3.2 < lowest(-1e9) < -3.0
+
+
+# ---- classes --------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def class_curves(draw: st.DrawFn) -> CurveView:
+    """The curve of any run on classes, and whatever was measured on its way."""
+    rates = draw(st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=60))
+    entropy = st.floats(0, 10) | st.sampled_from([math.nan, math.inf])
+    values = draw(st.lists(entropy, min_size=len(rates), max_size=len(rates)))
+    return curve_of(np.array(values), seconds=draw(st.floats(0, 100)), accuracies=np.array(rates))
+
+
+@given(class_curves(), st.sampled_from(ALL_AXES), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_accuracy_is_drawn_where_it_was_measured_and_nowhere_else(curve, axes, keep):
+    kept = (Line("run 1", curve),) if keep else ()
+    loss, accuracy = of_classes(curve, axes, kept=kept)
+    for figure in (loss, accuracy):
+        json.dumps(figure, allow_nan=False)
+    assert loss["layout"]["yaxis"]["title"]["text"] == "cross-entropy"
+    assert accuracy["layout"]["yaxis"]["title"]["text"] == "accuracy"
+    assert accuracy["layout"]["yaxis"]["range"] == [0.0, 1.05]
+    assert len(line(loss, "train")["y"]) == len(curve.losses)
+    for name, column in [("train", 3), ("test", 5), *([("run 1", 3)] if keep else [])]:
+        drawn = [math.nan if value is None else value for value in line(accuracy, name)["y"]]
+        np.testing.assert_allclose(drawn, curve.measured[:, column], rtol=1e-4)
+    if axes.x == "steps":
+        assert line(accuracy, "train")["x"] == np.maximum(curve.measured[:, 0], 0.5 * axes.log_x).tolist()
+    assert {"full model, train", "full model, test"} <= {trace["name"] for trace in accuracy["data"]}
+
+
+def test_many_measured_accuracies_are_few_points_with_every_extreme():
+    measured = np.zeros((5_000, 6))
+    measured[:, 0] = np.arange(5_000)
+    measured[:, 3] = 0.5
+    measured[1234, 3] = 0.01
+    curve = curve_of(losses(50))
+    _, accuracy = of_classes(CurveView(curve.losses, curve.marks, measured, curve.extremes), Axes())
+    assert len(line(accuracy, "train")["y"]) <= MAX_POINTS
+    assert min(line(accuracy, "train")["y"]) == 0.01
 
 
 # ---- pictures of the result -----------------------------------------------------------------------------------------
@@ -216,6 +287,42 @@ def test_predictions_beside_the_line_of_agreement():
 @pytest.mark.parametrize("points", [np.empty((2, 0)), np.full((2, 3), np.nan), np.full((2, 3), np.inf)])
 def test_predictions_of_nothing_and_of_no_numbers(points):
     json.dumps(prediction_figure(finished_run(predictions={"train": points, "test": points}), "train"), allow_nan=False)
+
+
+@given(
+    st.integers(1, 40).flatmap(lambda size: arrays(np.int64, (size, size), elements=st.integers(0, 10**6))),
+    st.sampled_from(["train", "test"]),
+)
+@settings(deadline=None, max_examples=40)
+def test_the_cells_of_a_confusion_matrix_have_its_counts(counts, part):
+    names = [f"class {number}" for number in range(len(counts))]
+    figure = confusion_figure(finished_run(confusion={part: counts}), part, names)
+    json.dumps(figure, allow_nan=False)
+    right, mistaken = figure["data"]
+    for row, column in np.ndindex(*counts.shape):
+        here = right if row == column else mistaken
+        other = mistaken if row == column else right
+        assert here["z"][row][column] == (counts[row, column] or (0 if row == column else None))
+        assert other["z"][row][column] is None
+    # The first class is at the top, as in a table.
+    assert figure["layout"]["yaxis"]["range"] == figure["layout"]["xaxis"]["range"][::-1]
+    assert figure["layout"]["xaxis"]["ticktext"] == figure["layout"]["yaxis"]["ticktext"] == names
+    few = len(counts) <= MOST_WRITTEN_CLASSES
+    assert ("texttemplate" in right) == ("texttemplate" in mistaken) == few
+    assert figure["layout"]["xaxis"]["showticklabels"] == few
+
+
+def test_a_confusion_matrix_says_whose_it_is_and_names_the_classes():
+    run = finished_run(confusion={"train": np.eye(3, dtype=int), "test": np.eye(3, dtype=int)})
+    figure = confusion_figure(run, "test", ["<b>red</b>", "a very long name indeed", "x"])
+    assert figure["layout"]["title"]["text"] == "Unseen samples: accuracy 0.5000"
+    assert figure["layout"]["xaxis"]["ticktext"] == ["&lt;b&gt;red&lt;/b&gt;", "a very long nam…", "x"]
+    assert confusion_figure(run, "train", [])["layout"]["xaxis"]["ticktext"] == ["0", "1", "2"]
+    assert confusion_figure(run, "train", [])["layout"]["title"]["text"] == "Training samples: accuracy 0.9000"
+
+
+def test_a_score_that_is_not_there_is_a_dash():
+    assert [digits(value) for value in (None, math.nan, -math.inf, 0.96944)] == ["–", "–", "–", "0.9694"]
 
 
 def test_weights_share_one_scale_that_one_spike_does_not_pale():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf, nan
 from statistics import median
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.sweeps import full, made_up
 from tests.tables import tiny
+from ttcore.config import DataConfig, RunConfig
 from ttcore.events import Best, Scores
 from ttcore.frontier import (
     Measure,
@@ -30,13 +32,14 @@ from ttcore.frontier import (
     unseen_note,
 )
 from ttcore.results import RunResult
+from ttcore.scoring import CLASSIFICATION
 
 R2 = Measure()
-MSE = Measure(what="mse")
+MSE = Measure(what="loss")
 MEASURES = [
     Measure(part=part, what=what, moment=moment)
     for part in ("train", "test")
-    for what in ("r2", "mse")
+    for what in ("score", "loss")
     for moment in ("last", "best")
 ]
 
@@ -56,8 +59,8 @@ def results(draw: st.DrawFn) -> dict[int, RunResult]:
             optimizer=draw(st.sampled_from(["adam", "sgd"])),
             **draw(st.sampled_from([{}, {"in_modes": (12, 1), "out_modes": (1, 4)}])),
         )
-        scores = [Scores(mse=draw(_values), r2=draw(_values)) for _ in range(3)]
-        top = Best(mse=draw(_values), r2=draw(_values), step=1)
+        scores = [Scores(loss=draw(_values), score=draw(_values)) for _ in range(3)]
+        top = Best(loss=draw(_values), score=draw(_values), step=1)
         made[place] = made_up(config, train=scores[0], test=scores[1], best_test=scores[2], best=top)
     return made
 
@@ -73,7 +76,7 @@ def score(result: RunResult, measure: Measure) -> float:
 
 
 def as_good(left: Point, right: Point, measure: Measure) -> bool:
-    return left.median >= right.median if measure.what == "r2" else left.median <= right.median
+    return left.median >= right.median if measure.what == "score" else left.median <= right.median
 
 
 # ---- laws -----------------------------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def points_of(*rows: tuple[int, Sequence[float]], measure: Measure = R2) -> list
     made: dict[int, RunResult] = {}
     for rank, values in rows:
         for seed, value in enumerate(values):
-            scores = Scores(mse=value, r2=value)
+            scores = Scores(loss=value, score=value)
             made[len(made)] = made_up(tiny(ranks=rank, seed=seed, lr=0.05), test=scores)
     return summarize(made, measure)
 
@@ -286,14 +289,17 @@ def test_titles():
         "test MSE",
         "test MSE at the lowest training loss",
     ]
+    of_classes = [Measure(what=what, scoring=CLASSIFICATION).title for what in ("score", "loss")]
+    assert of_classes == ["test accuracy", "test cross-entropy"]
 
 
 # ---- where nothing can be known of unseen samples -------------------------------------------------------------------
 
 
-def note(trains: Sequence[float], tests: Sequence[float], models: Sequence[float] = (0.1,)) -> str:
+def note(trains: Sequence[float], tests: Sequence[float], models: Sequence[float] = (0.1,), **data: Any) -> str:
+    data = data or {"train_samples": 10}
     made = {
-        place: made_up(tiny(seed=place), train=train, test=test)
+        place: made_up(tiny(seed=place, **data), train=train, test=test)
         for place, (train, test) in enumerate(zip(trains, tests, strict=True))
     }
     return unseen_note(summarize(made, Measure(part="train")), made, [full(test=model) for model in models])
@@ -302,8 +308,20 @@ def note(trains: Sequence[float], tests: Sequence[float], models: Sequence[float
 def test_it_is_said_where_nothing_does_well_on_unseen_samples():
     text = note([0.9, 0.6], [0.05, -0.5])
     assert "best test R² 0.10" in text
-    assert "20 samples cannot determine 12 unstructured inputs" in text
+    assert "10 samples cannot determine 12 unstructured inputs" in text
     assert "best test R² 0.30" in note([0.9], [0.3])
+
+
+def test_of_enough_samples_and_of_real_data_only_the_best_is_said():
+    assert note([0.9], [0.3], train_samples=12) == "On unseen samples no model does well here (best test R² 0.30)."
+    real = RunConfig(data=DataConfig(source="diabetes"), in_modes=(5, 2), out_modes=(1, 1))
+    made = {0: made_up(real, train=0.6, test=0.31)}
+    text = unseen_note(summarize(made, R2), made, [full(test=0.33)])
+    assert text == "On unseen samples no model does well here (best test R² 0.33)."
+    classes = RunConfig(data=DataConfig(source="digits"), in_modes=(8, 8), out_modes=(5, 2))
+    made = {0: made_up(classes, train=0.6, test=0.4)}
+    text = unseen_note(summarize(made, R2), made, [full(test=0.1)])
+    assert text == "On unseen samples no model does well here (best test accuracy 0.40)."
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from dashboard.history import results_json, table
-from tests.pictures import curve_of, finished_run, run_snapshot
+from tests.pictures import classes_run, curve_of, finished_run, run_snapshot
 from tests.tables import tiny
+from ttcore.config import DataConfig, RunConfig
 from ttcore.engine import RunState
 from ttcore.events import Best, Scores, StopReason
 
@@ -28,7 +29,7 @@ def test_one_run_in_one_row():
     assert table([run]) == {
         "run": [1],
         "state": ["steps done"],
-        "task": ["planted"],
+        "task": ["Planted"],
         "modes": ["3,4 → 2,2"],
         "ranks": ["2"],
         "parameters": [run.config.shape.num_parameters],
@@ -43,17 +44,41 @@ def test_one_run_in_one_row():
 
 def test_only_settings_in_which_the_runs_differ_have_a_column():
     runs = [
-        run_snapshot(tiny(lr=0.1, target_r2=0.5), number=3),
+        run_snapshot(tiny(lr=0.1, target=0.5), number=3),
         run_snapshot(tiny(lr=0.02, ranks=4), number=2),
         run_snapshot(tiny(lr=0.02, data_seed=9), number=1),
     ]
     columns = table(runs)
-    assert list(columns) == [*ALWAYS, "lr", "target r2", "data seed"]
+    assert list(columns) == [*ALWAYS, "lr", "target", "data seed"]
     assert columns["lr"] == ["0.1", "0.02", "0.02"]
-    assert columns["target r2"] == ["0.5", "", ""]
+    assert columns["target"] == ["0.5", "", ""]
     assert columns["data seed"] == ["0", "0", "9"]
     assert columns["ranks"] == ["2", "4", "2"]
     assert all(len(values) == 3 for values in columns.values())
+
+
+def test_scores_have_the_name_that_they_have_for_these_data():
+    classes = run_snapshot(classes_run())
+    columns = table([classes])
+    assert list(columns) == [name.replace("R²", "accuracy") for name in ALWAYS]
+    assert columns["task"] == ["Wine"]
+    columns = table([classes, run_snapshot(tiny())])
+    assert columns["task"] == ["Wine", "Planted"]
+    assert columns["score is"] == ["accuracy", "R²"]
+    assert columns["train score"] == [0.9, 0.9] and columns["best score"] == [0.91, 0.91]
+    assert not {"train R²", "train accuracy", "source", "title", "key"} & set(columns)
+
+
+def test_of_two_tables_of_a_persons_own_the_names_stand_in_the_column_of_the_task():
+    def of_table(**data: Any) -> Any:
+        sizes: dict[str, Any] = {"samples": 40, "features": 12, "outputs": 4, "task": "regression"}
+        config = RunConfig(data=DataConfig(source="table", **sizes | data), in_modes=(3, 4), out_modes=(2, 2))
+        return run_snapshot(config)
+
+    runs = [of_table(key="0" * 32, title="one.csv"), of_table(key="1" * 32, title="two.csv", task="classification")]
+    columns = table(runs)
+    assert columns["task"] == ["one.csv", "two.csv"]
+    assert not {"key", "title", "source"} & set(columns)
 
 
 def test_the_ranks_are_those_that_are_trained():
@@ -81,8 +106,8 @@ def test_states_in_words():
 
 
 def test_results_are_plain_json_even_where_nothing_was_reached():
-    nothing = Scores(mse=math.inf, r2=-math.inf)
-    broken = finished_run(train=nothing, test=nothing, best=Best(mse=math.nan, r2=math.nan, step=0))
+    nothing = Scores(loss=math.inf, score=-math.inf)
+    broken = finished_run(train=nothing, test=nothing, best=Best(loss=math.nan, score=math.nan, step=0))
     results = results_json([run_snapshot(number=2), run_snapshot(number=1, finished=broken)])
     assert [result["run"] for result in results] == [2, 1]
     assert results[0]["train"] == {"mse": 0.1, "r2": 0.9}

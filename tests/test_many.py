@@ -75,9 +75,9 @@ def test_stacked_equals_alone(name, always_stacked):
         np.testing.assert_allclose(stacked.losses(run), alone.losses(0), rtol=1e-8)
         one, other = stacked.finished(run), alone.finished(0)
         assert one.step == other.step and one.stop_reason is other.stop_reason
-        assert one.train.mse == pytest.approx(other.train.mse, rel=1e-8)
-        assert one.test.mse == pytest.approx(other.test.mse, rel=1e-8)
-        assert (one.best.mse, one.best.step) == (pytest.approx(other.best.mse, rel=1e-8), other.best.step)
+        assert one.train.loss == pytest.approx(other.train.loss, rel=1e-8)
+        assert one.test.loss == pytest.approx(other.test.loss, rel=1e-8)
+        assert (one.best.loss, one.best.step) == (pytest.approx(other.best.loss, rel=1e-8), other.best.step)
         for mine, his in zip(one.cores, other.cores, strict=True):
             assert mine.shape == his.shape
             np.testing.assert_allclose(mine, his, rtol=1e-6, atol=1e-9)
@@ -113,7 +113,7 @@ def test_a_run_that_ends_early_disturbs_nobody(always_stacked):
     good = [tiny(**WIDE, optimizer="sgd", lr=0.01, ranks=rank) for rank in (2, 3)]
     bad = tiny(**WIDE, optimizer="sgd", lr=900, momentum=0, ranks=6)
     short = tiny(**WIDE | {"steps": 20}, optimizer="sgd", lr=0.01, ranks=4)
-    easy = tiny(**WIDE, optimizer="sgd", lr=0.01, ranks=5, target_r2=-1e9)
+    easy = tiny(**WIDE, optimizer="sgd", lr=0.01, ranks=5, target=-1e9)
     outcomes = together([good[0], bad, short, easy, good[1]])
     reasons = [outcomes.finished(run).stop_reason for run in range(5)]
     assert reasons == [

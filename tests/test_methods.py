@@ -42,7 +42,7 @@ def test_no_step_of_alternating_least_squares_raises_the_loss(name):
     losses, finished = run(ALS[name])
     slack = 1e-5 if ALS[name].train.dtype == "float32" else 1e-12
     assert (np.diff(losses) <= slack * losses[0]).all()
-    assert finished.train.mse <= losses[-1] + slack * losses[0]
+    assert finished.train.loss <= losses[-1] + slack * losses[0]
     assert losses[-1] < losses[0]
 
 
@@ -111,16 +111,16 @@ def test_a_minimum_ends_the_run(optimizer):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "als"])
 def test_a_teacher_of_the_same_rank_is_found(optimizer):
     _, finished = run(tiny(optimizer=optimizer, steps=400, train_samples=100))
-    assert finished.train.r2 > 1 - 1e-6
-    assert finished.test.r2 > 1 - 1e-6
+    assert finished.train.score > 1 - 1e-6
+    assert finished.test.score > 1 - 1e-6
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "als"])
 def test_a_target_and_a_stop_end_it_as_they_end_adam(optimizer):
-    config = tiny(optimizer=optimizer, steps=300, noise=0.5, target_r2=0.3)
+    config = tiny(optimizer=optimizer, steps=300, noise=0.5, target=0.3)
     _, finished = run(config)
     assert finished.stop_reason is StopReason.TARGET_REACHED
-    assert finished.train.r2 >= 0.3
+    assert finished.train.score >= 0.3
     control = Control()
     control.stop()
     _, finished = run(config, control)
@@ -133,7 +133,7 @@ def test_a_perfect_fit_ends_alternating_least_squares_at_once(dtype):
     _, finished = run(tiny(optimizer="als", steps=400, ranks=8, dtype=dtype))
     assert finished.stop_reason is StopReason.CONVERGED
     assert finished.step < 40
-    assert finished.train.r2 > 1 - 1e-10
+    assert finished.train.score > 1 - 1e-10
 
 
 def test_each_iteration_of_lbfgs_lowers_the_loss():
@@ -145,7 +145,7 @@ def test_lbfgs_evaluates_no_point_twice(monkeypatch):
     from ttcore import lbfgs
 
     evaluated: list[torch.Tensor] = []
-    original = lbfgs.squared_loss
+    original = lbfgs.training_loss
 
     def counted(stack, flat, gradient, data, plan):
         loss = original(stack, flat, gradient, data, plan)
@@ -156,7 +156,7 @@ def test_lbfgs_evaluates_no_point_twice(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(lbfgs, "squared_loss", counted)
+    monkeypatch.setattr(lbfgs, "training_loss", counted)
     run(tiny(optimizer="lbfgs", steps=30, noise=0.5))
     assert len(evaluated) > 30
     assert len({tuple(point.flatten().tolist()) for point in evaluated}) == len(evaluated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import session
-from dashboard.run_settings import RUN
+from dashboard.address import TABLE
+from dashboard.run_settings import RUN, foreign_fields
 from tests.tables import tiny
 from ttcore.config import RunConfig
 from ttcore.engine import Engine
@@ -82,11 +84,22 @@ def leaves(block: Any) -> Iterator[Any]:
 
 
 def beside(app: AppTest, key: str) -> str:
-    """The error that stands right below a control, or nothing."""
+    """The error that stands right below a control, or nothing; so where the task has no such control."""
     elements = list(leaves(app.sidebar))
-    at = next(index for index, element in enumerate(elements) if getattr(element, "key", None) == key)
+    at = next((index for index, element in enumerate(elements) if getattr(element, "key", None) == key), len(elements))
     after = elements[at + 1] if at + 1 < len(elements) else None
     return after.value if after is not None and after.type == "error" else ""
+
+
+def figures_of(app: AppTest) -> dict[str, Any]:
+    """What each live figure was given to draw."""
+    given = [json.loads(component.proto.json) for component in app.get("bidi_component") if component.proto.json]
+    return {data["name"]: json.loads(data["figure"]) for data in given if "figure" in data}
+
+
+def preset_with(key: str) -> str:
+    """A task that has this setting; for a table of one's own, which there is none of, a task without it."""
+    return "planted" if key not in foreign_fields("planted") or key == TABLE else "regression"
 
 
 def run_of(app: AppTest) -> Any:
@@ -249,7 +262,7 @@ def test_settings_survive_a_look_at_another_page(open_app):
 @pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
 def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, engine, monkeypatch, key, garbage):
     monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
-    app = open_app(**{"preset": "planted", "sched": "decay"} | {key: garbage})
+    app = open_app(**{"preset": preset_with(key), "sched": "decay"} | {key: garbage})
     if key in ("momentum", "ridge"):
         app.selectbox(key="opt").select("sgd" if key == "momentum" else "als")
         drawn(app.run())
@@ -440,6 +453,55 @@ def test_a_run_ends_with_a_sentence_and_files(open_app):
     assert {"Curve (CSV)", "Settings and result (JSON)", "Cores (NPZ)"} <= labels
     assert app.button(key="pause").disabled and app.button(key="stop").disabled
     assert not app.button(key="train").disabled and not app.button(key="keep").disabled
+
+
+def test_a_run_on_classes_ends_with_an_accuracy_and_two_confusion_matrices(open_app):
+    app = open_app(preset="wine", steps="50", threads="1", device="cpu")
+    app.button(key="train").click()
+    app = ended(app, run_of(drawn(app.run())).id)
+    finished = run_of(app).finished
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Train accuracy"] == f"{finished.train.score:.4f}"
+    assert metrics["Test accuracy"] == f"{finished.test.score:.4f}"
+    assert metrics["Best train accuracy"] == f"{finished.best.score:.4f}"
+    figures = figures_of(app)
+    assert not {"predicted_train", "r2_curve"} & set(figures)
+    for part in ("train", "test"):
+        right, mistaken = figures[f"confusion_{part}"]["data"]
+        cells = [(one or 0) + (other or 0) for a, b in zip(right["z"], mistaken["z"], strict=True)
+                 for one, other in zip(a, b, strict=True)]  # fmt: skip
+        assert cells == finished.confusion[part].reshape(-1).tolist()
+        assert figures[f"confusion_{part}"]["layout"]["xaxis"]["ticktext"] == ["class_0", "class_1", "class_2"]
+    assert figures["score_curve"]["layout"]["yaxis"]["title"]["text"] == "accuracy"
+    assert figures["weight_full"]["layout"]["title"]["text"] == "Full model (logistic regression)"
+    assert not any("R²" in caption.value for caption in app.main.caption)
+    drawn(app.switch_page("../pages/runs.py").run())
+    assert list(app.dataframe[0].value["test accuracy"]) == [finished.test.score]
+
+
+def test_a_layer_that_cannot_compress_its_data_says_so(open_app):
+    app = open_app(preset="diabetes", steps="20", threads="1", device="cpu")
+    app.button(key="train").click()
+    app = ended(app, run_of(drawn(app.run())).id)
+    said = [caption.value for caption in app.main.caption if "All steps are done." in caption.value]
+    assert "This layer is not smaller than the full one. 10 inputs and 1 output: a TT layer cannot compress" in said[0]
+    assert "unstructured" not in said[0]
+
+
+def test_a_kept_run_on_other_data_is_not_drawn_on_an_axis_that_is_not_its_own(open_app):
+    app = open_app(**TINY)
+    app.button(key="train").click()
+    first = run_of(drawn(app.run()))
+    app = ended(app, first.id)
+    app.button(key="keep").click()
+    drawn(app.run())
+    assert not any("scored otherwise" in caption.value for caption in app.main.caption)
+    second = session.engine().submit(PRESETS["wine"].config, "somebody", steps=1)
+    app.query_params["run"] = second
+    app = drawn(app.run())
+    assert any("scored otherwise" in caption.value for caption in app.main.caption)
+    assert not any(trace["name"].startswith("run ") for trace in figures_of(app)["score_curve"]["data"])
+    session.engine().stop(second)
 
 
 def test_one_step_at_a_time(open_app, engine):

@@ -401,18 +401,18 @@ def test_scores_are_those_of_the_rounded_weight(name):
             (row.test, dataset.x_test, dataset.y_test),
         ):
             expected = scores(x @ weight.T, y)
-            assert got.r2 == pytest.approx(expected.r2, abs=1e-9)
-            assert got.mse == pytest.approx(expected.mse, rel=1e-9, abs=1e-12 * rounded.norm**2)
-    assert rows[-1].train.r2 == pytest.approx(1) and rows[-1].test.r2 == pytest.approx(1)
+            assert got.score == pytest.approx(expected.score, abs=1e-9)
+            assert got.loss == pytest.approx(expected.loss, rel=1e-9, abs=1e-12 * rounded.norm**2)
+    assert rows[-1].train.score == pytest.approx(1) and rows[-1].test.score == pytest.approx(1)
     if len(rows) > 1:
-        assert rows[0].train.r2 < 0.999 and rows[0].relative_error > 0.01
+        assert rows[0].train.score < 0.999 and rows[0].relative_error > 0.01
 
 
 def test_one_core_has_one_score():
     shape = SHAPES["one core, padded"]
     cores = arrays(shape)
     (row,) = score_every_rank(cores, shape, planted_on(cores, shape))
-    assert row.ranks == () and row.relative_error == 0 and row.test.r2 == pytest.approx(1)
+    assert row.ranks == () and row.relative_error == 0 and row.test.score == pytest.approx(1)
 
 
 @pytest.mark.parametrize("largest", [1, 2, 63, 64, 65, 66, 100, 1000, 10**6])

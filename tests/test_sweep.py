@@ -374,7 +374,7 @@ def test_without_models_to_compare_with_the_rest_is_done(error):
         future.answer() if future.is_chunk else future.set_exception(error)
     now = one.snapshot()
     assert not now.active and len(now.results) == len(now.plan.runs) and now.baselines == ()
-    assert now.message == f"All 30 runs are done. The closed-form models could not be solved: {error}"
+    assert now.message == f"All 30 runs are done. The models to compare with could not be fitted: {error}"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("cannot schedule new futures after shutdown"), InputError("no")])

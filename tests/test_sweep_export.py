@@ -66,13 +66,13 @@ def some_results(draw: st.DrawFn) -> dict[int, RunResult]:
     runs = PLANS[CONFIG].runs
     made = {}
     for place in draw(st.lists(st.integers(0, len(runs) - 1), unique=True)):
-        scores = [Scores(mse=draw(_floats), r2=draw(_floats)) for _ in range(3)]
+        scores = [Scores(loss=draw(_floats), score=draw(_floats)) for _ in range(3)]
         made[place] = made_up(
             runs[place],
             train=scores[0],
             test=scores[1],
             best_test=scores[2],
-            best=Best(mse=draw(_floats), r2=draw(_floats), step=draw(st.integers(0, 99))),
+            best=Best(loss=draw(_floats), score=draw(_floats), step=draw(st.integers(0, 99))),
             seconds=draw(st.just(0.0) | st.floats(1e-6, 1e9)),
             steps=draw(st.integers(0, 10**7)),
             stop_reason=draw(st.sampled_from(StopReason)),
@@ -112,8 +112,8 @@ def test_csv_holds_every_bit_in_the_order_of_the_grid(made):
         assert StopReason(row["stop_reason"]) is result.stop_reason
         parts = {"train": result.train, "test": result.test, "best_train": result.best, "best_test": result.best_test}
         for part, scores in parts.items():
-            assert alike(float(row[f"{part}_mse"]), scores.mse)
-            assert alike(float(row[f"{part}_r2"]), scores.r2)
+            assert alike(float(row[f"{part}_mse"]), scores.loss)
+            assert alike(float(row[f"{part}_r2"]), scores.score)
 
 
 def test_models_to_compare_with_stand_in_the_same_columns():
@@ -122,8 +122,8 @@ def test_models_to_compare_with_stand_in_the_same_columns():
         rank=2,
         parameters=32,
         penalty=0.1 + 0.2,
-        train=Scores(mse=0.5, r2=0.25),
-        test=Scores(mse=nan, r2=-inf),
+        train=Scores(loss=0.5, score=0.25),
+        test=Scores(loss=nan, score=-inf),
     )
     now = snapshot(baselines=(full(), low))
     *runs, dense, last = rows_of(sweep_csv(now))
@@ -144,7 +144,7 @@ def test_results_that_were_trained_are_plain_numbers():
     assert "np." not in text
     assert "array" not in text
     for row, result in zip(rows_of(text), results, strict=False):  # the models come after them
-        assert float(row["train_r2"]) == result.train.r2
+        assert float(row["train_r2"]) == result.train.score
     json.dumps(sweep_object(now), allow_nan=False)
 
 
@@ -166,7 +166,7 @@ def test_a_saved_sweep_is_read_back(made):
     assert len(results) == len(made)
     for result, (_, original) in zip(results, sorted(made.items()), strict=True):
         for part in ("train", "test", "best", "best_test"):
-            for what in ("mse", "r2"):
+            for what in ("loss", "score"):
                 value = getattr(getattr(original, part), what)
                 assert alike(getattr(getattr(result, part), what), value if math.isfinite(value) else nan)
         assert result.best.step == original.best.step
@@ -195,7 +195,7 @@ def test_what_failed_and_what_was_merged_is_told():
     assert (saved["asked"], saved["distinct"]) == (3, 2)
     assert saved["notes"] == list(now.plan.notes)
     assert len(saved["notes"]) == 1
-    broken = replace(full(train=0.75, test=0.5), test=Scores(mse=inf, r2=-inf))
+    broken = replace(full(train=0.75, test=0.5), test=Scores(loss=inf, score=-inf))
     saved = sweep_object(snapshot(config, baselines=(full(train=0.75, test=0.5), broken)))
     expected = {
         "kind": "full",
@@ -313,11 +313,11 @@ def test_the_script_repeats_the_sweep(tmp_path):
         how = result.config.train
         key = (result.config.shape.num_parameters, result.config.shape.ranks, how.optimizer, how.lr)
         groups.setdefault(key, []).append(result)
-        assert f"seed {how.seed}: train R² {result.train.r2:.4f}, test R² {result.test.r2:.4f}\n" in runs
+        assert f"seed {how.seed}: train R² {result.train.score:.4f}, test R² {result.test.score:.4f}\n" in runs
     assert len(runs.splitlines()) == count == 24
     expected = [
-        f"{parameters:>9,} parameters  train R² {median(r.train.r2 for r in results):.4f}  "
-        f"test R² {median(r.test.r2 for r in results):.4f}  (3, 4) -> (2, 2) ranks {ranks} {optimizer} {rate:g}"
+        f"{parameters:>9,} parameters  train R² {median(r.train.score for r in results):.4f}  "
+        f"test R² {median(r.test.score for r in results):.4f}  (3, 4) -> (2, 2) ranks {ranks} {optimizer} {rate:g}"
         for (parameters, ranks, optimizer, rate), results in sorted(groups.items())
     ]
     assert medians.splitlines() == expected

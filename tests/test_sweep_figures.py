@@ -25,19 +25,23 @@ from dashboard.sweep_figures import (
     size_of,
     spectrum_figure,
 )
-from tests.sweeps import ROOM, full, grid, made_up, sweep_configs
+from tests.sweeps import ROOM, full, grid, grid_of_classes, made_up, sweep_configs
+from ttcore.comparison import compare
 from ttcore.config import RunConfig
 from ttcore.events import Best, Scores
 from ttcore.frontier import Measure, Point, pareto, summarize
-from ttcore.linear_models import compare
 from ttcore.results import Baseline, RunResult
 from ttcore.rounding_scores import RoundedScores
+from ttcore.scoring import CLASSIFICATION
 from ttcore.shapes import replace_ranks
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan, plan_sweep
 
 MEASURES = [
-    Measure(part, what, moment) for part in ("train", "test") for what in ("r2", "mse") for moment in ("last", "best")
+    Measure(part, what, moment)
+    for part in ("train", "test")
+    for what in ("score", "loss")
+    for moment in ("last", "best")
 ]
 CONFIG = grid(
     factorizations=("12,1->1,4", "3,4->2,2", "12->4"),
@@ -49,14 +53,16 @@ CONFIG = grid(
 PLAN = plan_sweep(CONFIG, ROOM)
 BASELINES = (
     full(),
-    Baseline(kind="ridge", parameters=48, penalty=0.5, train=Scores(mse=0.3, r2=0.7), test=Scores(mse=0.4, r2=0.6)),
+    Baseline(
+        kind="ridge", parameters=48, penalty=0.5, train=Scores(loss=0.3, score=0.7), test=Scores(loss=0.4, score=0.6)
+    ),
     *(
         Baseline(
             kind=kind,
             rank=rank,
             parameters=16 * rank,
-            train=Scores(mse=1 / rank, r2=1 - 1 / rank),
-            test=Scores(mse=2 / rank, r2=1 - 2 / rank),
+            train=Scores(loss=1 / rank, score=1 - 1 / rank),
+            test=Scores(loss=2 / rank, score=1 - 2 / rank),
         )
         for kind in ("low_rank", "low_rank_ridge")
         for rank in (1, 2, 3, 4)
@@ -70,10 +76,10 @@ def result_of(config: RunConfig, scores: random.Random) -> RunResult:
     mse = [1 - value for value in r2]
     return made_up(
         config,
-        train=Scores(mse=mse[0], r2=r2[0]),
-        test=Scores(mse=mse[1], r2=r2[1]),
-        best=Best(mse=mse[2], r2=r2[2], step=3),
-        best_test=Scores(mse=mse[3], r2=r2[3]),
+        train=Scores(loss=mse[0], score=r2[0]),
+        test=Scores(loss=mse[1], score=r2[1]),
+        best=Best(loss=mse[2], score=r2[2], step=3),
+        best_test=Scores(loss=mse[3], score=r2[3]),
         cores=(),
         losses=np.zeros(0),
     )
@@ -195,7 +201,7 @@ def test_the_front_is_a_staircase_through_the_best_medians(measure):
     points = summarize(RESULTS, measure)
     (front,) = traces(frontier(measure=measure), name="Pareto front")
     at = dict(zip(front["x"][:-1], front["y"][:-1], strict=True))
-    best = max if measure.what == "r2" else min
+    best = max if measure.what == "score" else min
     for point in points:
         affordable = [short(other.median) for other in points if other.parameters <= point.parameters]
         step = at[max(x for x in at if x <= point.parameters)]
@@ -278,8 +284,8 @@ def test_the_size_axis_holds_all_that_will_ever_be_on_it_and_never_moves(config)
 def test_the_size_axis_holds_the_real_models_to_compare_with():
     models = compare(CONFIG.data)
     low, high = frontier(baselines=models)["layout"]["xaxis"]["range"]
-    assert {model.kind for model in models} == {"full", "ridge", "low_rank", "low_rank_ridge"}
-    assert all(low < math.log10(model.parameters) < high for model in models)
+    assert {model.kind for model in models} == {"full", "ridge", "low_rank", "low_rank_ridge", "constant"}
+    assert all(low < math.log10(model.parameters) < high for model in models if model.parameters)
 
 
 @pytest.mark.parametrize("lowest", [0.5, -0.3, -0.5, -1e9])
@@ -287,6 +293,72 @@ def test_scores_worse_than_nothing_do_not_squeeze_the_rest(lowest):
     results = RESULTS | {0: made_up(PLAN.runs[0], test=lowest)}
     low, high = frontier(results)["layout"]["yaxis"]["range"]
     assert -0.65 < low < 0 and high == 1.06
+
+
+def constant(score: float, loss: float) -> Baseline:
+    scores = Scores(loss=loss, score=score)
+    return Baseline(kind="constant", parameters=0, train=scores, test=scores)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_constant_prediction_is_a_level_across_the_picture(size):
+    for measure, level in ((MEASURES[0], 0.01), (MEASURES[2], 1.2)):
+        figure = frontier(measure=measure, size=size, baselines=(*BASELINES, constant(0.01, 1.2)))
+        (trace,) = traces(figure, name="constant")
+        assert trace["y"] == [level, level] and trace["line"]["dash"] == "dot"
+        np.testing.assert_allclose(np.log10(trace["x"]), figure["layout"]["xaxis"]["range"])
+        assert figure["layout"]["xaxis"] == frontier(measure=measure, size=size)["layout"]["xaxis"]
+
+
+OF_CLASSES = [Measure(part, what, scoring=CLASSIFICATION) for part in ("train", "test") for what in ("score", "loss")]
+CLASSES = grid_of_classes()
+CLASSES_PLAN = plan_sweep(CLASSES, ROOM)
+NO_LOSS = Scores(loss=math.nan, score=0.93)
+CLASSIFIERS = (
+    Baseline(kind="full", parameters=39, train=Scores(loss=0.1, score=0.98), test=Scores(loss=0.2, score=0.96)),
+    Baseline(kind="ridge", parameters=39, penalty=0.5, train=NO_LOSS, test=NO_LOSS),
+    *(
+        Baseline(kind="low_rank", rank=k, parameters=16 * k, penalty=1.0, train=scores, test=scores)
+        for k, scores in ((1, Scores(loss=0.5, score=0.8)), (2, Scores(loss=0.2, score=0.95)))
+    ),
+    constant(0.4, 1.1),
+)
+
+
+def accurate(lowest: float) -> dict[int, RunResult]:
+    """Results with accuracies from `lowest` to 1."""
+    scores = np.linspace(lowest, 1, len(CLASSES_PLAN.runs)).tolist()
+    return {
+        place: made_up(run, train=score, test=score)
+        for place, (run, score) in enumerate(zip(CLASSES_PLAN.runs, scores, strict=True))
+    }
+
+
+@pytest.mark.parametrize("measure", OF_CLASSES, ids=lambda measure: measure.title)
+def test_a_sweep_over_classes_has_its_own_words_and_no_loss_that_is_none(measure):
+    results = accurate(0.5)
+    points = summarize(results, measure)
+    figure = frontier(results, measure, config=CLASSES, plan=CLASSES_PLAN, baselines=CLASSIFIERS)
+    others = [heat_figure(CLASSES, points, measure), parallel_figure(points, measure)]
+    for drawn in (figure, *others):
+        assert "R²" not in (text := json.dumps(drawn, allow_nan=False, ensure_ascii=False)) and "MSE" not in text
+    assert figure["layout"]["yaxis"]["title"]["text"] == measure.title
+    assert "accuracy" in dots(figure)[0]["hovertemplate"]
+    assert len(traces(figure, name="ridge")) == (measure.what == "score")
+    assert "logistic regression" in traces(figure, name="full model")[0]["text"][0]
+    assert traces(figure, name="low-rank logistic")[0]["x"] == [16, 32]
+    title = others[0]["data"][0]["colorbar"]["title"]["text"]
+    assert title == ("log₁₀ cross-entropy" if measure.what == "loss" else "")
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.3, 0.9, 1.0])
+def test_accuracies_fill_their_picture(lowest):
+    figure = frontier(accurate(lowest), OF_CLASSES[2], config=CLASSES, plan=CLASSES_PLAN, baselines=())
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert lowest - 0.1 * (1 - lowest) - 0.02 < low < lowest
+    assert 1 < high < 1.05
+    for trace in to_come(frontier({}, OF_CLASSES[2], config=CLASSES, plan=CLASSES_PLAN, baselines=())):
+        assert -0.1 < min(trace["y"]) <= 0
 
 
 # ---- the other figures ----------------------------------------------------------------------------------------------
@@ -303,7 +375,7 @@ def test_the_heat_map_has_every_median_in_its_cell(measure):
     # A layer stands at every rank that was asked for and means it: all of them, for a single core.
     for group in Style(CONFIG).groups(points):
         for point in group.points:
-            value = point.median if measure.what == "r2" else math.log10(point.median)
+            value = point.median if measure.what == "score" else math.log10(point.median)
             for rank in map(int, heat["x"]):
                 if replace_ranks(point.shape, rank).clipped() == point.shape:
                     assert cells.pop((group.name, str(rank))) == pytest.approx(value, rel=1e-4, abs=1e-9)
@@ -329,14 +401,14 @@ def test_parallel_coordinates_pass_through_what_varies(measure):
     points = summarize(RESULTS, measure)
     (lines,) = parallel_figure(points, measure)["data"]
     axes = {axis["label"]: axis for axis in lines["dimensions"]}
-    title = measure.title if measure.what == "r2" else f"log₁₀ {measure.title}"
+    title = measure.title if measure.what == "score" else f"log₁₀ {measure.title}"
     assert list(axes) == ["factorization", "optimizer", "rate", "rank", "parameters", title]
     assert all(len(axis["values"]) == len(points) for axis in axes.values())
     named = axes["factorization"]
     assert [named["ticktext"][value] for value in named["values"]] == [point.factorization.label for point in points]
     assert axes["rank"]["values"] == [point.config.ranks for point in points]
     np.testing.assert_allclose(10 ** np.array(axes["parameters"]["values"]), [p.parameters for p in points], rtol=1e-3)
-    scores = [point.median if measure.what == "r2" else math.log10(point.median) for point in points]
+    scores = [point.median if measure.what == "score" else math.log10(point.median) for point in points]
     np.testing.assert_allclose(axes[title]["values"], scores, rtol=1e-4, atol=1e-9)
     alone = parallel_figure(points[:1], measure)["data"][0]["dimensions"]
     assert [axis["label"] for axis in alone] == ["rank", "parameters", title]
@@ -362,8 +434,8 @@ def test_rounded_and_trained_layers_stand_beside_each_other(measure):
             parameters=14 * rank,
             parameter_ratio=14 * rank / 48,
             relative_error=1 / rank,
-            train=Scores(mse=0.1 / rank, r2=1 - 0.1 / rank),
-            test=Scores(mse=0.2 / rank, r2=1 - 0.2 / rank),
+            train=Scores(loss=0.1 / rank, score=1 - 0.1 / rank),
+            test=Scores(loss=0.2 / rank, score=1 - 0.2 / rank),
         )
         for rank in (1, 2, 3)
     ]
@@ -377,6 +449,7 @@ def test_rounded_and_trained_layers_stand_beside_each_other(measure):
     scores = [getattr(row.train if measure.part == "train" else row.test, measure.what) for row in table]
     np.testing.assert_allclose(rounded["y"], scores, rtol=1e-4)
     assert len(rounding_figure(table, [], table[0], measure)["data"]) == 2
+    assert figure["layout"]["yaxis"]["title"]["text"] == measure.name
 
 
 # ---- whatever the results -------------------------------------------------------------------------------------------
@@ -399,8 +472,8 @@ def test_whatever_the_results_figures_are_plain_json(config, data, measure):
     some = data.draw(st.lists(st.integers(0, len(plan.runs) - 1), max_size=6, unique=True))
     results = {}
     for place in some:
-        scores = [Scores(mse=abs(data.draw(_wild)), r2=data.draw(_wild)) for _ in range(3)]
-        best = Best(mse=abs(data.draw(_wild)), r2=data.draw(_wild), step=1)
+        scores = [Scores(loss=abs(data.draw(_wild)), score=data.draw(_wild)) for _ in range(3)]
+        best = Best(loss=abs(data.draw(_wild)), score=data.draw(_wild), step=1)
         results[place] = made_up(
             plan.runs[place], train=scores[0], test=scores[1], best_test=scores[2], best=best, losses=np.zeros(0)
         )

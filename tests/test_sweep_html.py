@@ -15,12 +15,14 @@ from plotly.offline import get_plotlyjs
 
 from dashboard.sweep_figures import frontier_figure, heat_figure, parallel_figure
 from dashboard.sweep_html import sweep_html
-from tests.sweeps import made_up
-from tests.test_sweep_figures import BASELINES, CONFIG, PLAN, RESULTS
+from tests.sweeps import ROOM, full, grid_of_classes, made_up
+from tests.test_sweep_figures import BASELINES, CONFIG, PLAN, RESULTS, results_of
 from ttcore.events import Scores
 from ttcore.frontier import Measure, cheapest_sentence, summarize
+from ttcore.results import Baseline
 from ttcore.sweep import SweepSnapshot, SweepState
 from ttcore.sweep_config import Factorization, SweepConfig
+from ttcore.sweep_plan import plan_sweep
 
 HOSTILE = "</script><!--<script><img src=x onerror=alert(1)>&amp;\"'"
 LOADING = {"src", "href", "srcset", "poster", "data", "action", "background", "xlink:href"}
@@ -135,6 +137,20 @@ def test_settings_to_do_it_again_and_tables_to_read():
     assert f"Tensor-train layers: {len(RESULTS)} runs" in page.text
 
 
+def test_classes_have_their_own_words():
+    config = grid_of_classes()
+    plan = plan_sweep(config, ROOM)
+    models = (
+        full(),
+        Baseline(kind="constant", parameters=0, train=Scores(loss=1, score=0.4), test=Scores(loss=1, score=0.4)),
+    )
+    page, figures = read(snapshot(config=config, plan=plan, results=results_of(plan), baselines=models))
+    assert "test accuracy against parameters" in page.text and "train accuracy by rank" in page.text
+    assert "R²" not in page.text and "closed-form" not in page.text.lower()
+    assert figures["frontier-test"]["layout"]["yaxis"]["title"]["text"] == "test accuracy"
+    assert "R²" not in json.dumps(figures, ensure_ascii=False)
+
+
 def test_hostile_text_stays_text(monkeypatch):
     monkeypatch.setattr(Factorization, "label", property(lambda self: f"{HOSTILE} {self}"))
     sweep = snapshot(plan=replace(PLAN, notes=(HOSTILE,)), message=HOSTILE, failures={0: HOSTILE})
@@ -152,7 +168,7 @@ def test_hostile_text_stays_text(monkeypatch):
 def test_of_nothing_and_of_broken_results():
     page, figures = read(snapshot(results={}, baselines=()))
     assert figures == {} and "0 runs" in page.text
-    nothing = Scores(mse=math.inf, r2=math.nan)
+    nothing = Scores(loss=math.inf, score=math.nan)
     broken = {0: made_up(PLAN.runs[0], train=nothing, test=nothing), 1: made_up(PLAN.runs[1])}
     page, figures = read(snapshot(results=broken))
     assert len(figures) == 6

@@ -21,12 +21,13 @@ from dashboard import session
 from dashboard.address import text
 from dashboard.run_settings import RUN
 from dashboard.sweep_settings import SWEEP
-from tests.sweeps import ROOM
-from tests.test_pages import forget_server
+from tests.sweeps import ROOM, grid_of_classes
+from tests.test_pages import forget_server, preset_with
 from tests.test_sweep_settings import config_of
 from ttcore import machine
 from ttcore.engine import Engine
 from ttcore.frontier import Measure, budget_sentence, cheapest_sentence, summarize
+from ttcore.scoring import CLASSIFICATION
 from ttcore.sweep import SweepSnapshot, SweepState
 from ttcore.sweep_export import places_of, read_sweep, sweep_object
 from ttcore.sweep_plan import plan_sweep
@@ -137,9 +138,10 @@ def leaves(block: Any) -> Iterator[Any]:
 
 
 def beside(app: AppTest, key: str) -> str:
-    """The error that stands right below a control, or nothing."""
+    """The error that stands right below a control, or nothing; so where the task has no such control."""
     elements = list(leaves(app.sidebar))
-    at = next(i for i, element in enumerate(elements) if getattr(element, "key", None) == f"sweep_{key}")
+    keys = [getattr(element, "key", None) for element in elements]
+    at = keys.index(f"sweep_{key}") if f"sweep_{key}" in keys else len(keys)
     after = elements[at + 1] if at + 1 < len(elements) else None
     return after.value if after is not None and after.type == "error" else ""
 
@@ -263,9 +265,9 @@ def test_an_address_sets_the_controls(open_page):
 @pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
 def test_garbage_in_every_setting_of_the_address_gets_a_sentence(open_page, engine, monkeypatch, garbage):
     monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
-    base = {"preset": "planted", "sched": "decay", "opts": "adam,sgd,als"}
+    base = {"sched": "decay", "opts": "adam,sgd,als"}
     for key in SWEEP.fields:
-        app = open_page(**base | {key: garbage})
+        app = open_page(**base | {"preset": preset_with(key), key: garbage})
         said = [warning.value for warning in app.sidebar.warning if f"`{key}" in warning.value]
         refused = beside(app, key)
         nothing_left = key in SWEEP.several and bool(refused)
@@ -385,8 +387,8 @@ def test_the_answers_have_the_right_numbers(open_page, done):
     # Five percent of 48 parameters.
     assert budget_sentence(points, Measure(), 2) in said
     app.text_input(key="sweep_budget").set_value("30")
-    app = pick(pick(drawn(app.run()), "sweep_score", "train MSE"), "sweep_moment", "best")
-    measure = Measure("train", "mse", "best")
+    app = pick(pick(drawn(app.run()), "sweep_score", "train loss"), "sweep_moment", "best")
+    measure = Measure("train", "loss", "best")
     points = summarize(now.results, measure)
     said = [markdown.value for markdown in app.main.markdown]
     assert cheapest_sentence(points, measure) in said
@@ -405,8 +407,11 @@ def test_a_budget_that_is_none_gets_a_sentence(open_page, done, budget):
 
 def test_every_view_is_drawn(open_page, done):
     app = open_page(sweep=done.id, **TINY)
-    for score in ("test R²", "train R²", "test MSE", "train MSE"):
-        app = pick(app, "sweep_score", score)
+    from dashboard.sweep_view import MEASURES
+
+    assert group(app, "sweep_score").options == ["test R²", "train R²", "test MSE", "train MSE"]
+    for key, score in zip(MEASURES, group(app, "sweep_score").options, strict=True):
+        app = pick(app, "sweep_score", key)
         assert figure(app, "heat")["data"][0]["y"] == ["low rank", "4·3 → 2·2"]
         app = pick(app, "sweep_view", "Parallel coordinates")
         assert figure(app, "parallel")["data"][0]["dimensions"][-1]["label"].endswith(score)
@@ -417,8 +422,39 @@ def test_every_view_is_drawn(open_page, done):
     assert len(app.dataframe[0].value) == 6
     app = pick(app, "sweep_rows", "every run")
     assert len(app.dataframe[0].value) == 12
-    app = pick(app, "sweep_rows", "closed-form models")
+    app = pick(app, "sweep_rows", "models to compare with")
     assert len(app.dataframe[0].value) == len(done.sweep.snapshot().baselines)
+
+
+def test_a_sweep_over_classes_speaks_of_accuracy(open_page):
+    config = grid_of_classes()
+    held = session.sweeps().get(session.sweeps().start(config, "somebody"))
+    assert held is not None and held.sweep.wait(PATIENCE)
+    app = open_page(sweep=held.id)
+    assert group(app, "sweep_score").options == [
+        "test accuracy",
+        "train accuracy",
+        "test cross-entropy",
+        "train cross-entropy",
+    ]
+    measure = Measure(scoring=CLASSIFICATION)
+    sentence = cheapest_sentence(summarize(held.sweep.snapshot().results, measure), measure)
+    assert "test accuracy" in sentence and sentence in [markdown.value for markdown in app.main.markdown]
+    names = {trace["name"] for trace in figure(app, "frontier")["data"]}
+    assert {"constant", "full model", "ridge", "low-rank logistic", "low rank"} <= names
+    app = pick(app, "sweep_score", "train loss")
+    assert "ridge" not in {trace["name"] for trace in figure(app, "frontier")["data"]}
+    for view in ("Heat map", "Parallel coordinates", "Table", "Rank along the train"):
+        app = pick(app, "sweep_view", view)
+        assert not app.main.error
+    assert {"Train accuracy", "Test accuracy"} <= {metric.label for metric in app.metric}
+    app.session_state["sweep_chosen"] = (held.id, [0])
+    app = pick(drawn(app.run()), "sweep_view", "Loss curves")
+    assert figure(app, "sweep_losses")["layout"]["yaxis"]["title"]["text"] == "cross-entropy"
+    assert figure(app, "sweep_scores")["layout"]["yaxis"]["title"]["text"] == "accuracy"
+    # The choice outlives a look at a sweep of another kind.
+    app.query_params["sweep"] = "none"
+    assert group(drawn(app.run()), "sweep_score").value == "train loss"
 
 
 def test_rounding_by_rank_and_by_tolerance(open_page, done):
@@ -444,7 +480,7 @@ def test_curves_that_were_clicked_lie_beside_each_other(open_page, done):
     lines = [trace["name"] for trace in figure(app, "sweep_losses")["data"]]
     first, second = lines[:2]
     assert "seed 1" not in first and "ranks 1" in first and "ranks 3" in second
-    assert [trace["name"] for trace in figure(app, "sweep_r2s")["data"]][:2] == [first, second]
+    assert [trace["name"] for trace in figure(app, "sweep_scores")["data"]][:2] == [first, second]
     app.button(key="sweep_clear").click()
     assert any("Click points" in info.value for info in drawn(app.run()).info)
 
@@ -499,7 +535,7 @@ def test_a_run_that_is_opened_stands_on_the_train_page_and_in_the_history(open_p
     app = drawn(app.switch_page("../pages/runs.py").run())
     (shown,) = app.dataframe
     assert list(shown.value["run"]) == [run.number]
-    assert list(shown.value["train R²"]) == [result.train.r2]
+    assert list(shown.value["train R²"]) == [result.train.score]
     assert list(shown.value["seconds"]) == [result.seconds]
 
 

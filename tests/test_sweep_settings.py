@@ -8,39 +8,31 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from dashboard.address import MAX_LENGTH, text
+from dashboard.address import MAX_LENGTH, OWN, TABLE, text
 from dashboard.run_settings import RUN
-from dashboard.sweep_settings import LOW_RANK, PICKED, SWEEP, picked_factorizations
+from dashboard.sweep_settings import LOW_RANK, PICKED, SWEEP, own_sweep, picked_factorizations
 from tests.sweeps import grid
-from ttcore.config import DataConfig, TrainConfig
-from ttcore.parse import parse_modes, parse_numbers, parse_ranks, parse_real, parse_reals, parse_whole
+from tests.test_address import data_configs, data_of, tables  # noqa: F401 - a fixture of this module too
+from ttcore.config import TrainConfig
+from ttcore.own_data import config_of as data_of_table
+from ttcore.parse import parse_numbers, parse_real, parse_reals, parse_whole
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_presets import SWEEPS
 
 OPTIMIZERS = ("adam", "sgd", "lbfgs", "als")
-FREE = sorted(set(SWEEP.fields) - set(SWEEP.choices) - set(SWEEP.several))
+FREE = sorted(set(SWEEP.fields) - set(SWEEP.choices) - set(SWEEP.several) - {TABLE})
 
 
 def config_of(values: dict[str, Any]) -> SweepConfig:
     """The sweep that controls with these values describe, read in the plainest way."""
-    data = DataConfig()
-    if values["preset"] == "planted":
-        data = DataConfig(
-            source="planted",
-            teacher_in_modes=parse_modes(values["tin"], "tin"),
-            teacher_out_modes=parse_modes(values["tout"], "tout"),
-            teacher_ranks=parse_ranks(values["trank"]),
-            train_samples=parse_whole(values["ntrain"], "ntrain"),
-            test_samples=parse_whole(values["ntest"], "ntest"),
-            noise=parse_real(values["noise"], "noise"),
-            seed=parse_whole(values["dseed"], "dseed"),
-        )
+    data = data_of(values)
     train = TrainConfig(
         momentum=parse_real(values["momentum"], "momentum"),
+        weight_decay=parse_real(values["wd"], "wd"),
         schedule=values["sched"],
         decay_fraction=parse_real(values["decay"], "decay"),
         steps=parse_whole(values["steps"], "steps"),
-        target_r2=parse_real(values["target"], "target") if values["target"] else None,
+        target=parse_real(values["target"], "target") if values["target"] else None,
         init=values["init"],
         device=values["device"],
         dtype=values["dtype"],
@@ -71,27 +63,8 @@ def positive(high: float) -> st.SearchStrategy[float]:
 
 
 @st.composite
-def planted(draw: st.DrawFn) -> DataConfig:
-    """Data of any small size; of the smallest several of the picked factorizations are one."""
-    cores = draw(st.integers(1, 4))
-    modes = st.lists(st.integers(1, 9), min_size=cores, max_size=cores).map(tuple)
-    each = st.lists(st.integers(1, 50), min_size=cores - 1, max_size=cores - 1).map(tuple)
-    ranks: st.SearchStrategy[Any] = st.integers(1, 10**6) | (each if cores > 2 else st.nothing())
-    return DataConfig(
-        source="planted",
-        teacher_in_modes=draw(modes),
-        teacher_out_modes=draw(modes),
-        teacher_ranks=draw(ranks),
-        train_samples=draw(st.integers(2, 10**6)),
-        test_samples=draw(st.integers(2, 10**6)),
-        noise=draw(st.floats(0, 1000)),
-        seed=draw(st.integers(0, 2**32 - 1)),
-    )
-
-
-@st.composite
 def sweeps(draw: st.DrawFn) -> SweepConfig:
-    data = draw(st.just(DataConfig()) | planted())
+    data = draw(data_configs())
     picks = picked_factorizations(data)
     own = [
         Factorization((data.in_features + 1, 1, 1), (1, 1, data.out_features)),
@@ -102,10 +75,11 @@ def sweeps(draw: st.DrawFn) -> SweepConfig:
         data=data,
         train=TrainConfig(
             momentum=draw(st.floats(0, 0.999)),
+            weight_decay=draw(st.floats(0, 1000)),
             schedule=draw(st.sampled_from(["constant", "decay"])),
             decay_fraction=draw(positive(1)),
             steps=draw(st.integers(1, 10_000_000)),
-            target_r2=draw(st.none() | st.floats(-10, 1)),
+            target=draw(st.none() | st.floats(-10, 1)),
             init=draw(st.sampled_from(["unit", "glorot", "he"])),
             dtype=draw(st.sampled_from(["float32", "float64"])),
             device=draw(st.sampled_from(["auto", "cpu", "cuda"])),
@@ -148,6 +122,15 @@ def test_a_preset_is_named_and_nothing_else(name):
     assert address == ({} if name == next(iter(SWEEPS)) else {"preset": name})
     assert config_of(SWEEP.preset_values(name)) == SWEEPS[name]
     assert SWEEP.interpret(address) == (SWEEP.preset_values(name), [])
+
+
+def test_a_table_is_named_with_its_preset_and_nothing_else(tables):  # noqa: F811 - the fixture
+    for stored in tables:
+        sweep = own_sweep(data_of_table(stored))
+        address = SWEEP.deviations(SWEEP.values_of(sweep))
+        assert address == {"preset": OWN, TABLE: stored.key}
+        assert SWEEP.interpret(address) == (SWEEP.preset_values(OWN, stored.key), [])
+        assert config_of(SWEEP.preset_values(OWN, stored.key)) == sweep
 
 
 def test_both_pages_have_the_same_presets_and_no_control_in_common():
@@ -215,12 +198,13 @@ def test_every_stranger_among_several_choices_is_named(key):
 @pytest.mark.parametrize("key", [*FREE, *SWEEP.several])
 def test_text_that_is_too_long_gets_a_sentence(key):
     long = "8" * (MAX_LENGTH + 1)
-    values, (sentence,) = SWEEP.interpret({key: long})
-    assert values == SWEEP.preset_values("reference")
+    preset = next(name for name in ("reference", "planted", "regression") if key not in SWEEP.foreign(name))
+    values, (sentence,) = SWEEP.interpret({"preset": preset, key: long})
+    assert values == SWEEP.preset_values(preset)
     assert f"`{key}`" in sentence
     assert len(sentence) < 200
     if key in FREE:
-        assert SWEEP.interpret({key: long[:-1]}) == (values | {key: long[:-1]}, [])
+        assert SWEEP.interpret({"preset": preset, key: long[:-1]}) == (values | {key: long[:-1]}, [])
 
 
 def test_what_another_page_has_is_not_a_setting_here():
@@ -254,7 +238,7 @@ def test_nothing_in_the_address_is_dropped_unsaid(address):
     assume("preset" not in address)
     values, wrong = SWEEP.interpret(address)
     for key, value in address.items():
-        said = [sentence for sentence in wrong if f"`{key}" in sentence]
+        said = [sentence for sentence in wrong if sentence.startswith((f"`{key}`", f"`{key}="))]
         if key in SWEEP.several:
             asked = {part.strip().lower() for part in value.split(",")} - {""}
             assert set(values[key]) == asked & set(SWEEP.several[key])

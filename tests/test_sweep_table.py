@@ -8,11 +8,12 @@ from statistics import median
 import pytest
 
 from dashboard.sweep_table import baseline_table, configuration_table, run_table
-from tests.sweeps import ROOM, full, grid, made_up
+from tests.sweeps import ROOM, full, grid, grid_of_classes, made_up
 from tests.tables import tiny
 from tests.test_sweep_figures import BASELINES, CONFIG, PLAN, RESULTS, results_of
 from ttcore.events import Best, Scores, StopReason
 from ttcore.frontier import Measure, summarize
+from ttcore.scoring import CLASSIFICATION
 from ttcore.sweep_plan import plan_sweep
 
 SCORES = ("train R²", "best train R²", "test R²", "test R² at best")
@@ -33,8 +34,8 @@ def test_one_run_is_named_and_scored_and_nothing_else():
         tiny(ranks=2),
         train=0.9,
         test=0.8,
-        best=Best(mse=0.05, r2=0.95, step=7),
-        best_test=Scores(mse=0.3, r2=0.7),
+        best=Best(loss=0.05, score=0.95, step=7),
+        best_test=Scores(loss=0.3, score=0.7),
     )
     expected = {"rank": [2], "parameters": [28], "train R²": [0.9], "best train R²": [0.95], "test R²": [0.8]}
     expected |= {"test R² at best": [0.7]}
@@ -43,15 +44,15 @@ def test_one_run_is_named_and_scored_and_nothing_else():
 
 
 def test_every_run_has_a_row_in_the_order_of_the_grid():
-    shuffled = dict(sorted(RESULTS.items(), key=lambda item: item[1].test.r2))
+    shuffled = dict(sorted(RESULTS.items(), key=lambda item: item[1].test.score))
     table = run_table(shuffled)
     plain(table)
     runs = [RESULTS[place] for place in sorted(RESULTS)]
     assert table["seed"] == [run.config.train.seed for run in runs]
-    assert table["train R²"] == [run.train.r2 for run in runs]
-    assert table["best train R²"] == [run.best.r2 for run in runs]
-    assert table["test R²"] == [run.test.r2 for run in runs]
-    assert table["test R² at best"] == [run.best_test.r2 for run in runs]
+    assert table["train R²"] == [run.train.score for run in runs]
+    assert table["best train R²"] == [run.best.score for run in runs]
+    assert table["test R²"] == [run.test.score for run in runs]
+    assert table["test R² at best"] == [run.best_test.score for run in runs]
     assert table["parameters"] == [run.config.shape.num_parameters for run in runs]
     assert table["compression"] == [run.config.shape.compression for run in runs]
     assert table["optimizer"] == [run.config.train.optimizer for run in runs]
@@ -61,12 +62,12 @@ def test_every_run_has_a_row_in_the_order_of_the_grid():
 @pytest.mark.parametrize("moment", ["last", "best"])
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_configuration_has_the_medians_of_its_seeds(part, moment):
-    points = summarize(RESULTS, Measure(part, "r2", moment))
+    points = summarize(RESULTS, Measure(part, "score", moment))
     table = configuration_table(points, RESULTS)
     plain(table)
     name = {"trainlast": SCORES[0], "trainbest": SCORES[1], "testlast": SCORES[2], "testbest": SCORES[3]}[part + moment]
     assert table[name] == [point.median for point in points]
-    tests = [[RESULTS[place].test.r2 for place in point.places] for point in points]
+    tests = [[RESULTS[place].test.score for place in point.places] for point in points]
     assert table["test R²"] == [median(values) for values in tests]
     assert table["test R² lowest"] == [min(values) for values in tests]
     assert table["test R² highest"] == [max(values) for values in tests]
@@ -115,8 +116,21 @@ def test_models_to_compare_with():
     assert table["model"][:3] == ["full", "ridge", "low rank"]
     assert table["rank"][:3] == [None, None, 1]
     assert table["penalty"][:3] == [None, 0.5, None]
-    assert table["test R²"] == [model.test.r2 for model in BASELINES]
+    assert table["test R²"] == [model.test.score for model in BASELINES]
     assert list(baseline_table([full()])) == ["model", "rank", "parameters", "penalty", "train R²", "test R²"]
+
+
+def test_classes_have_an_accuracy():
+    results = results_of(plan_sweep(grid_of_classes(), ROOM))
+    measure = Measure(scoring=CLASSIFICATION)
+    names = ("train accuracy", "best train accuracy", "test accuracy", "test accuracy at best")
+    for table in (run_table(results), configuration_table(summarize(results, measure), results)):
+        plain(table)
+        assert set(names) <= set(table)
+        assert not any("R²" in name for name in table)
+    assert run_table(results)["test accuracy"] == [result.test.score for result in results.values()]
+    table = baseline_table([full()], CLASSIFICATION)
+    assert list(table) == ["model", "rank", "parameters", "penalty", "train accuracy", "test accuracy"]
 
 
 def test_of_nothing():

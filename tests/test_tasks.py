@@ -23,7 +23,7 @@ from ttcore.tasks import TASKS, compare_with, train_chunk
 SIX = [tiny(ranks=rank, seed=seed, steps=60, lr=0.03) for rank in (1, 2, 5) for seed in (0, 1)]
 # One that meets its target, one whose loss is soon not finite, and some that have fewer steps than the others.
 ENDING = [
-    tiny(ranks=2, steps=200, lr=0.05, target_r2=0.2),
+    tiny(ranks=2, steps=200, lr=0.05, target=0.2),
     tiny(ranks=3, steps=200, lr=0.03, optimizer="adam"),
     tiny(ranks=1, steps=40, lr=0.03),
     tiny(ranks=2, steps=120, lr=0.03, seed=3),
@@ -105,14 +105,14 @@ def test_a_chunk_gives_what_each_run_gives_alone(name):
             assert mine.shape == its.shape
             close(mine, its, **tolerance)
         for part in ("train", "test", "best_test", "best"):
-            close(getattr(result, part).mse, getattr(finished, part).mse, **tolerance)
-            close(getattr(result, part).r2, getattr(finished, part).r2, **tolerance)
+            close(getattr(result, part).loss, getattr(finished, part).loss, **tolerance)
+            close(getattr(result, part).score, getattr(finished, part).score, **tolerance)
         assert (result.device, result.threads) == ("cpu", 1)
         assert result.measured.shape[1] == 6
         assert result.measured[-1, 0] == result.steps
         assert result.measured[-1, 2:].tolist() == [
-            *(result.train.mse, result.train.r2),
-            *(result.test.mse, result.test.r2),
+            *(result.train.loss, result.train.score),
+            *(result.test.loss, result.test.score),
         ]
 
 
@@ -252,6 +252,6 @@ def test_models_to_compare_with_are_the_same_by_name_and_by_call():
     assert models == TASKS["compare_with"](data=data)
     assert models[0].kind == "full"
     assert models[0].parameters == 48
-    assert {model.kind for model in models} == {"full", "ridge", "low_rank", "low_rank_ridge"}
+    assert {model.kind for model in models} == {"full", "ridge", "low_rank", "low_rank_ridge", "constant"}
     with pytest.raises(InputError):
         compare_with({"source": "thin air"})

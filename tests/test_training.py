@@ -123,18 +123,18 @@ def test_the_laws_of_a_run(name):
     for event in outcome.progress:
         assert event.first == done
         done += len(event.losses)
-        assert event.best.mse <= outcome.losses[:done].min()
+        assert event.best.loss <= outcome.losses[:done].min()
     assert done == config.train.steps
     assert all(a.seconds <= b.seconds for a, b in pairwise(outcome.progress))
 
     # The last and the best cores give the numbers that are said of them.
     dataset = load(config.data)
-    for cores, mse in [(finished.cores, finished.train.mse), (finished.best_cores, finished.best.mse)]:
+    for cores, mse in [(finished.cores, finished.train.loss), (finished.best_cores, finished.best.loss)]:
         weight = dense_by_einsum([torch.from_numpy(core) for core in cores], config.shape).numpy()
         expected = np.mean((dataset.x_train @ weight.T - dataset.y_train) ** 2)
         assert mse == pytest.approx(expected, rel=1e-4 if rough else 1e-9, abs=1e-7 if rough else 1e-20)
-    assert finished.best.mse == min(outcome.losses.min(), finished.train.mse)
-    assert finished.best.mse == [*outcome.losses, finished.train.mse][finished.best.step]
+    assert finished.best.loss == min(outcome.losses.min(), finished.train.loss)
+    assert finished.best.loss == [*outcome.losses, finished.train.loss][finished.best.step]
 
     weight = dense_by_einsum([torch.from_numpy(core) for core in finished.cores], config.shape).numpy()
     np.testing.assert_allclose(finished.weight, weight, rtol=1e-4 if rough else 1e-10, atol=1e-6 if rough else 1e-12)
@@ -143,8 +143,8 @@ def test_the_laws_of_a_run(name):
         (dataset.x_test, dataset.y_test, finished.test),
     ]:
         slack = 1e-6 if rough else 1e-9
-        assert scores.r2 == pytest.approx(r2_score(y.reshape(-1), (x @ weight.T).reshape(-1)), abs=slack)
-        assert scores.mse == pytest.approx(np.mean((x @ weight.T - y) ** 2), rel=100 * slack, abs=slack**2)
+        assert scores.score == pytest.approx(r2_score(y.reshape(-1), (x @ weight.T).reshape(-1)), abs=slack)
+        assert scores.loss == pytest.approx(np.mean((x @ weight.T - y) ** 2), rel=100 * slack, abs=slack**2)
     actual, predicted = finished.predictions["test"]
     np.testing.assert_allclose(actual, dataset.y_test.reshape(-1), rtol=1e-6)
     np.testing.assert_allclose(predicted, (dataset.x_test @ weight.T).reshape(-1), rtol=1e-4, atol=1e-5)
@@ -224,9 +224,9 @@ def test_stop_before_and_in_mid_run():
     at_once = run(tiny(), control)
     assert at_once.finished.stop_reason is StopReason.STOPPED
     assert at_once.finished.step == 0 and len(at_once.losses) == 0
-    assert at_once.finished.best == Best(mse=at_once.finished.train.mse, r2=at_once.finished.train.r2, step=0), (
-        "the start is scored"
-    )
+    assert at_once.finished.best == Best(
+        loss=at_once.finished.train.loss, score=at_once.finished.train.score, step=0
+    ), "the start is scored"
 
     control = Control()
     losses = 0
@@ -243,16 +243,16 @@ def test_a_target_ends_the_run_with_the_cores_that_reach_it():
     whole = run(tiny(steps=300))
     spread = np.var(load(tiny().data).y_train)
     target = 1 - whole.losses[120] / spread
-    outcome = run(tiny(steps=300, target_r2=float(target)))
+    outcome = run(tiny(steps=300, target=float(target)))
     assert outcome.finished.stop_reason is StopReason.TARGET_REACHED
-    assert outcome.finished.train.r2 >= target
+    assert outcome.finished.train.score >= target
     first = int(np.argmax(1 - whole.losses / spread >= target))
     assert outcome.finished.step == first
     assert np.array_equal(outcome.losses, whole.losses[: first + 1])
 
 
 def test_a_target_out_of_reach_changes_nothing():
-    assert run(tiny(target_r2=1.0)).finished.stop_reason is StopReason.STEPS_DONE
+    assert run(tiny(target=1.0)).finished.stop_reason is StopReason.STEPS_DONE
 
 
 DIVERGING: dict[str, dict[str, Any]] = {
@@ -283,9 +283,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_last_good_cores(name):
     assert "learning rate" in finished.stop_reason.sentence
     assert np.isfinite(outcome.losses).all() and len(outcome.losses) == finished.step + 1
     assert all(np.isfinite(core).all() for core in (*finished.cores, *finished.best_cores))
-    assert finished.train.mse == pytest.approx(outcome.losses[-1], rel=1e-6)
-    assert finished.best.mse == outcome.losses.min()
-    assert all(np.isfinite(event.train.mse) for event in outcome.progress if event.train)
+    assert finished.train.loss == pytest.approx(outcome.losses[-1], rel=1e-6)
+    assert finished.best.loss == outcome.losses.min()
+    assert all(np.isfinite(event.train.loss) for event in outcome.progress if event.train)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum"])
@@ -296,7 +296,7 @@ def test_the_last_update_may_be_the_bad_one(name):
         finished = run(tiny(**{**DIVERGING[name], "steps": steps})).finished
         assert finished.stop_reason is StopReason.NOT_FINITE
         assert finished.step == breaks_at - 1
-        assert np.isfinite(finished.train.mse)
+        assert np.isfinite(finished.train.loss)
     shorter = run(tiny(**{**DIVERGING[name], "steps": breaks_at - 1})).finished
     assert shorter.stop_reason is StopReason.STEPS_DONE
 
@@ -363,9 +363,9 @@ def test_rare_looks_pause_and_resume_alike(rarely):
 def test_a_target_is_noticed_however_often_events_come(rarely, monkeypatch):
     monkeypatch.setattr(training, "EVENT_INTERVAL", 0.0)
     rarely()
-    outcome = run(tiny(steps=1001, target_r2=0.5, lr=0.05))
+    outcome = run(tiny(steps=1001, target=0.5, lr=0.05))
     assert outcome.finished.stop_reason is StopReason.TARGET_REACHED
-    assert outcome.finished.train.r2 >= 0.5
+    assert outcome.finished.train.score >= 0.5
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -478,7 +478,7 @@ def test_planted_at_the_teachers_rank_generalizes():
     plain = preset("planted").to_json()
     config = RunConfig.from_json({**plain, "ranks": 4, "train": {**plain["train"], "threads": 1, "device": "cpu"}})
     finished = run(config).finished
-    assert finished.test.r2 >= 0.999
+    assert finished.test.score >= 0.999
     assert isinstance(finished.train, Scores) and finished.step == 1500
 
 
@@ -487,7 +487,7 @@ def test_the_reference_run_learns():
     assert plain["train"] | {"optimizer": "adam", "lr": 0.05, "schedule": "constant", "steps": 10_000} == plain["train"]
     train_settings = {**plain["train"], "steps": 120, "threads": 1, "device": "cpu"}
     outcome = run(RunConfig.from_json({**plain, "train": train_settings}))
-    assert outcome.finished.best.r2 > 0.5
+    assert outcome.finished.best.score > 0.5
 
 
 def test_a_run_of_single_steps_has_its_full_model_from_the_second_on() -> None:

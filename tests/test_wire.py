@@ -34,21 +34,21 @@ def alike(left: object, right: object) -> bool:
 
 
 some = np.random.default_rng(0)
-best = Best(mse=0.5, r2=0.5, step=3)
-scores = Scores(mse=0.1 + 0.2, r2=-1e300)
+best = Best(loss=0.5, score=0.5, step=3)
+scores = Scores(loss=0.1 + 0.2, score=-1e300)
 state = TrainingState(
     step=7,
     seconds=0.25,
-    best=Best(mse=inf, r2=-inf, step=0),
+    best=Best(loss=inf, score=-inf, step=0),
     arrays={"cores": some.random(9, dtype=np.float32), "optimizer.step": np.array(7.0, dtype=np.float32)},
     full_model_done=True,
 )
 EVENTS = [
     Started(device="cpu", device_name="CPU", threads=2, plan="weight (G1 · G2)", step=4),
     Progress(
-        first=3, step=5, losses=some.random(2), seconds=1.5, best=best, train=scores, test=Scores(mse=nan, r2=inf)
+        first=3, step=5, losses=some.random(2), seconds=1.5, best=best, train=scores, test=Scores(loss=nan, score=inf)
     ),
-    Progress(first=0, step=0, losses=np.zeros(0), seconds=0.0, best=Best(mse=inf, r2=-inf, step=0)),
+    Progress(first=0, step=0, losses=np.zeros(0), seconds=0.0, best=Best(loss=inf, score=-inf, step=0)),
     FullModel(parameters=6, train=scores, test=scores, weight=some.random((2, 3), dtype=np.float32)),
     Paused(state=state),
     Finished(
@@ -76,9 +76,9 @@ def test_events_there_and_back(event):
 
 
 RESULTS = [
-    Baseline(kind="full", parameters=48, train=scores, test=Scores(mse=nan, r2=-inf)),
+    Baseline(kind="full", parameters=48, train=scores, test=Scores(loss=nan, score=-inf)),
     Baseline(kind="low_rank_ridge", rank=2, penalty=0.1 + 0.2, parameters=32, train=scores, test=scores),
-    made_up(tiny(target_r2=0.5, ranks=(2,)), stop_reason=StopReason.TARGET_REACHED, test=Scores(mse=inf, r2=nan)),
+    made_up(tiny(target=0.5, ranks=(2,)), stop_reason=StopReason.TARGET_REACHED, test=Scores(loss=inf, score=nan)),
     made_up(
         tiny(dtype="float32", in_modes=(12,), out_modes=(4,)),
         cores=(some.random((1, 12, 4, 1), dtype=np.float32),),
@@ -97,7 +97,7 @@ def test_results_there_and_back(result):
 
 
 def test_the_comparison_sees_a_difference():
-    other = Progress(first=0, step=0, losses=np.zeros(1), seconds=0.0, best=Best(mse=inf, r2=-inf, step=0))
+    other = Progress(first=0, step=0, losses=np.zeros(1), seconds=0.0, best=Best(loss=inf, score=-inf, step=0))
     assert not alike(other, EVENTS[2])
     assert not alike(np.zeros(2), np.zeros(2, dtype=np.float32))
 

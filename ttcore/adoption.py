@@ -13,6 +13,7 @@ from ttcore.datasets import Dataset
 from ttcore.downsample import PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
 from ttcore.events import Finished, FullModel, Progress, Started
 from ttcore.jobs import RunJob
+from ttcore.metrics import confusion
 from ttcore.results import Baseline, RunResult
 
 # A weight of more entries is not multiplied out for a picture.
@@ -57,7 +58,10 @@ def adopted(result: RunResult, owner: str, baselines: Sequence[Baseline], datase
             cores=result.cores,
             best_cores=(),
             weight=weight,
-            predictions={name: _points(result, x, y) for name, (x, y) in samples.items()},
+            predictions={} if dataset.classes else {name: _points(result, x, y) for name, (x, y) in samples.items()},
+            confusion={name: _confusion(result, dataset, x, y) for name, (x, y) in samples.items()}
+            if dataset.classes
+            else {},
         ),
         reason=result.stop_reason.sentence,
     )
@@ -77,3 +81,8 @@ def _points(result: RunResult, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     # What is too large for the picture's numbers is infinite there.
     with np.errstate(over="ignore"):
         return np.stack([y.reshape(-1)[chosen], predicted.reshape(-1)[chosen]]).astype(np.float32)
+
+
+def _confusion(result: RunResult, dataset: Dataset, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    shape = result.config.shape
+    return confusion(apply(result.cores, x, shape.in_features, shape.out_features) + dataset.offset, y)

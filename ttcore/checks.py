@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Real
 
@@ -103,4 +104,11 @@ def boolean(value: object, field: str) -> bool:
     """`value` if it is True or False."""
     if not isinstance(value, bool):
         raise InputError(f"{field} must be true or false, and {shown(value)} is not", field)
+    return value
+
+
+def matching(value: object, field: str, pattern: str, rule: str) -> str:
+    """`value` if it is a text that the pattern matches as a whole; `rule` says so in words."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise InputError(f"{field} must be {rule}, and {shown(value)} is not", field)
     return value

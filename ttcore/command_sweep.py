@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -21,28 +22,31 @@ from ttcore.command_options import (
     EXIT_INTERRUPTED,
     EXIT_NOT_FINITE,
     OPTIONS,
-    Given,
     add_options,
+    add_table_options,
     data_config,
     given_options,
+    held_table,
     keeps_modes,
     read_text,
+    table_config,
     train_config,
 )
 from ttcore.command_screen import Screen, show_seconds
+from ttcore.config import DataConfig, RunConfig, with_modes
 from ttcore.errors import InputError
 from ttcore.events import StopReason
 from ttcore.frontier import Measure, Point
 from ttcore.parse import parse_numbers, parse_reals
-from ttcore.presets import PRESETS
-from ttcore.report import percent
+from ttcore.presets import OWN_TRAIN, PRESETS
 from ttcore.results import Baseline, RunResult
 from ttcore.sweep import Sweep, SweepSnapshot, with_threads
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_export import places_of, read_sweep, sweep_csv, sweep_object
 from ttcore.sweep_plan import SweepPlan, plan_sweep
-from ttcore.sweep_presets import sweep_preset
+from ttcore.sweep_presets import sweep_of, sweep_preset
 from ttcore.thread_executor import ThreadExecutor
+from ttcore.wording import percent
 
 DESCRIPTION = (
     "Train every layer of a grid (modes x ranks x seeds x optimizers x rates) on a preset's data, several as one, and "
@@ -62,7 +66,8 @@ _MOST_ROWS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default=None, help=f"{' or '.join(PRESETS)}; the default is reference")
+    parser.add_argument("--preset", default=None, help=f"one of {', '.join(PRESETS)}; the default is reference")
+    add_table_options(parser)
     grid = parser.add_argument_group(
         "the grid", "lists of numbers are written 1,2,4,8 or 1-16 or 2-16/2; what is left out takes the preset's own"
     )
@@ -90,13 +95,14 @@ def sweep_command(asked: argparse.Namespace) -> int:
         json_path = asked.json or asked.resume
     else:
         config, json_path = with_threads(_sweep_config(asked), machine.processors()), asked.json
+    notes = held_table(config.data)
     outputs = _Outputs(json_path, asked.csv)
     plan = plan_sweep(config, machine.free_memory())
     screen = Screen()
     with _Signals() as signals, _Place(asked.scheduler) as place:
         results = places_of(done, plan)
         sweep = Sweep(config, place.executor, plan=plan, width=place.width, done=results)
-        for line in _opening(plan, results, place):
+        for line in (*notes, *_opening(plan, results, place)):
             screen.say(line)
         signals.be_gentle()
         sweep.start()
@@ -127,6 +133,9 @@ def _sweep_config(asked: argparse.Namespace) -> SweepConfig:
             raise InputError(f"--{one} and --{many} say the same thing; give one of them", many)
     base = sweep_preset(asked.preset or "reference")
     given = given_options(asked, _SETTINGS)
+    table = table_config(asked)
+    if table is not None:
+        base = sweep_of(RunConfig(**with_modes({"data": table}), train=OWN_TRAIN))
     optimizers = _words(asked.optimizers, "optimizers")
     if len(optimizers) == 1:
         # Alone it takes the steps that were asked for, or its usual ones.
@@ -136,7 +145,7 @@ def _sweep_config(asked: argparse.Namespace) -> SweepConfig:
     return SweepConfig(
         data=data,
         train=train,
-        factorizations=_factorizations(asked, data, given, base.factorizations),
+        factorizations=_factorizations(asked, data, keeps_modes(given, base.data, data), base.factorizations),
         ranks=base.ranks if asked.ranks is None else parse_numbers(asked.ranks, "ranks"),
         seeds=base.seeds if asked.seeds is None else parse_numbers(asked.seeds, "seeds"),
         rates=parse_reals(asked.rates, "rates") if asked.rates is not None else () if asked.lr else base.rates,
@@ -155,9 +164,9 @@ def _words(text: str | None, field: str) -> tuple[str, ...]:
 
 
 def _factorizations(
-    asked: argparse.Namespace, data: Any, given: Given, own: tuple[Factorization, ...]
+    asked: argparse.Namespace, data: DataConfig, keeps: bool, own: tuple[Factorization, ...]
 ) -> tuple[Factorization, ...]:
-    """Those that were asked for; else the preset's own, or the teacher's if the data have another size."""
+    """Those that were asked for; else the preset's own, or the usual ones if the data have another size."""
     found: list[Factorization] = []
     if asked.cores is not None:
         found += [Factorization.balanced(data, cores) for cores in parse_numbers(asked.cores, "cores")]
@@ -168,12 +177,21 @@ def _factorizations(
         found += [Factorization.parse(part) for part in parts]
     if asked.low_rank:
         found.append(Factorization.low_rank(data))
-    return tuple(found) if found or not keeps_modes(given) else own
+    return tuple(found) if found or not keeps else own
 
 
 def _read_resumed(asked: argparse.Namespace) -> tuple[SweepConfig, Sequence[RunResult]]:
     """The settings and the results of an earlier sweep; no setting may be given beside it."""
-    names = ("preset", *_GRID, *(option.replace("-", "_") for option in _SETTINGS))
+    names = (
+        "preset",
+        "data",
+        "openml",
+        "targets",
+        "task",
+        "drop_missing",
+        *_GRID,
+        *(option.replace("-", "_") for option in _SETTINGS),
+    )
     given = [name for name in names if getattr(asked, name) not in (None, False)]
     if given:
         raise InputError(
@@ -381,13 +399,15 @@ def _progress_line(now: SweepSnapshot) -> str:
     parts = [
         f"[{'#' * full}{'.' * (14 - full)}] {len(now.results):,} of {len(now.plan.runs):,} runs",
         f"{show_seconds(now.eta)} left" if now.eta else "",
-        f"best test R² {top:.4f}" if (top := _best_test(now.results.values())) is not None else "",
+        f"best test {now.config.data.scoring.score_title} {top:.4f}"
+        if (top := _best_test(now.results.values())) is not None
+        else "",
     ]
     return "  ".join(filter(None, parts))
 
 
 def _best_test(results: Iterable[RunResult]) -> float | None:
-    return max((result.test.r2 for result in results if math.isfinite(result.test.r2)), default=None)
+    return max((result.test.score for result in results if math.isfinite(result.test.score)), default=None)
 
 
 def _how_to_resume(path: str | None) -> str:
@@ -398,19 +418,30 @@ def _how_to_resume(path: str | None) -> str:
 
 def report_lines(sweep: SweepSnapshot) -> list[str]:
     """The medians over seeds, with the Pareto front marked; the models to compare with; answers in a sentence."""
-    measure = Measure()
+    scoring = sweep.config.data.scoring
+    measure = Measure(scoring=scoring)
     points = frontier.summarize(sweep.results, measure)
     if not points:
         return ["No run has a finite result."]
     front = set(map(id, frontier.pareto(points, measure)))
     shown = points if len(points) <= _MOST_ROWS else [point for point in points if id(point) in front]
-    titles = ("", "parameters", "of full", "layer", "seeds", "train R²", "test R²", "from", "to")
+    titles = (
+        "",
+        "parameters",
+        "of full",
+        "layer",
+        "seeds",
+        f"train {scoring.score_title}",
+        f"test {scoring.score_title}",
+        "from",
+        "to",
+    )
     rows: list[tuple[str, ...]] = [titles]
     rows += [_row(point, id(point) in front, sweep.results, measure) for point in shown]
     rows += [_baseline_row(model, sweep) for model in _compared(sweep.baselines)]
     left_out = len(points) - len(shown)
     notes = [
-        "* no smaller layer has as high a test R² (medians over seeds)",
+        f"* no smaller layer has as high a test {scoring.score_title} (medians over seeds)",
         f"{left_out:,} more layers, all of them worse than a smaller one, are left out" if left_out else "",
         _plain(frontier.cheapest_sentence(points, measure)),
         _plain(frontier.unseen_note(points, sweep.results, sweep.baselines)),
@@ -419,7 +450,7 @@ def report_lines(sweep: SweepSnapshot) -> list[str]:
 
 
 def _row(point: Point, on_front: bool, results: Mapping[int, RunResult], measure: Measure) -> tuple[str, ...]:
-    train = Measure(part="train")
+    train = replace(measure, part="train")
     trained = frontier.summarize({place: results[place] for place in point.places}, train)
     several = point.seeds > 1
     return (
@@ -439,7 +470,7 @@ def _compared(models: Sequence[Baseline]) -> list[Baseline]:
     """One of each kind; where there is one for each rank, the best of them on the test samples."""
     best: dict[str, Baseline] = {}
     for model in models:
-        if model.kind not in best or model.test.r2 > best[model.kind].test.r2:
+        if model.kind not in best or model.test.score > best[model.kind].test.score:
             best[model.kind] = model
     return list(best.values())
 
@@ -449,13 +480,20 @@ _KINDS = {
     "ridge": "full model, ridge",
     "low_rank": "low rank, least squares, best rank {}",
     "low_rank_ridge": "low rank, ridge, best rank {}",
+    "constant": "constant prediction",
+}
+# Those of classes are other models of the same names.
+_KINDS_OF_CLASSES = {
+    "full": "full model, logistic regression",
+    "low_rank": "low rank, logistic regression, best rank {}",
 }
 
 
 def _baseline_row(model: Baseline, sweep: SweepSnapshot) -> tuple[str, ...]:
     dense = sweep.config.data.in_features * sweep.config.data.out_features
-    name = _KINDS[model.kind].format(model.rank)
-    scores = (f"{model.train.r2:.4f}", f"{model.test.r2:.4f}")
+    kinds = _KINDS | (_KINDS_OF_CLASSES if sweep.config.data.task_kind == "classification" else {})
+    name = kinds[model.kind].format(model.rank)
+    scores = (f"{model.train.score:.4f}", f"{model.test.score:.4f}")
     return ("", f"{model.parameters:,}", percent(model.parameters / dense), name, "", *scores, "", "")
 
 

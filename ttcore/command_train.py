@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 
-from ttcore.command_options import EXIT_INTERRUPTED, EXIT_NOT_FINITE, add_options
+from ttcore.command_options import EXIT_INTERRUPTED, EXIT_NOT_FINITE, add_options, add_table_options, held_table
 from ttcore.command_screen import Screen
 from ttcore.config import RunConfig
 from ttcore.control import Control
@@ -17,14 +17,16 @@ _EXIT_CODES = {StopReason.NOT_FINITE: EXIT_NOT_FINITE, StopReason.STOPPED: EXIT_
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default=None, help=f"{' or '.join(PRESETS)}; the default is reference")
+    parser.add_argument("--preset", default=None, help=f"one of {', '.join(PRESETS)}; the default is reference")
     parser.add_argument("--config", metavar="FILE", help="a run's settings as JSON; options given here change them")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
+    add_table_options(parser)
     add_options(parser)
 
 
 def train_command(config: RunConfig, as_json: bool) -> int:
     """Train, say how it goes on standard error and what came of it on standard output; the exit code."""
+    notes = held_table(config.data)
     control = Control()
     previous = signal.signal(signal.SIGINT, lambda *_: control.stop())
     try:
@@ -33,6 +35,8 @@ def train_command(config: RunConfig, as_json: bool) -> int:
         from ttcore.training import train
 
         screen = Screen()
+        for note in notes:
+            screen.say(note)
         started = full_model = finished = None
         for event in train(config, control):
             match event:
@@ -42,7 +46,7 @@ def train_command(config: RunConfig, as_json: bool) -> int:
                     if note := " ".join(filter(None, [config.clipped_note, config.padding_note])):
                         screen.say(note)
                 case Progress():
-                    screen.progress(_line(event, config.train.steps))
+                    screen.progress(_line(event, config.train.steps, config.data.scoring.score_title))
                 case FullModel():
                     full_model = event
                 case Finished():
@@ -58,7 +62,7 @@ def train_command(config: RunConfig, as_json: bool) -> int:
     return _EXIT_CODES.get(finished.stop_reason, 0)
 
 
-def _line(event: Progress, steps: int) -> str:
+def _line(event: Progress, steps: int, score: str) -> str:
     rate = event.step / event.seconds if event.seconds > 0 else 0.0
     eta = f"{(steps - event.step) / rate:.0f} s left" if rate else ""
-    return f"step {event.step:,} of {steps:,}  {rate:,.0f} steps/s  {eta}  best train R² {event.best.r2:.4f}"
+    return f"step {event.step:,} of {steps:,}  {rate:,.0f} steps/s  {eta}  best train {score} {event.best.score:.4f}"

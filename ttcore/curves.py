@@ -13,7 +13,7 @@ from ttcore.events import Progress
 # so that a picture of a long run need not look at every loss again.
 _ONE_BY_ONE = 4096
 _BLOCK = 64
-_MEASURED = ("step", "seconds", "train_mse", "train_r2", "test_mse", "test_r2")
+_MEASURED = ("step", "seconds", "train_loss", "train_score", "test_loss", "test_score")
 
 
 class GrowingArray:
@@ -49,7 +49,7 @@ class CurveView:
     losses: np.ndarray
     # (blocks, 2): losses done, and seconds of training by then.
     marks: np.ndarray
-    # (points, 6): step, seconds, train mse, train R², test mse, test R².
+    # (points, 6): step, seconds, train loss, train score, test loss, test score.
     measured: np.ndarray
     # Steps of the lowest and the highest loss of each full block after the first losses.
     extremes: np.ndarray
@@ -108,7 +108,7 @@ class Curve:
             last = self._measured.view()
             if not len(last) or last[-1, 0] < event.step:
                 train, test = event.train, event.test
-                row = [event.step, event.seconds, train.mse, train.r2, test.mse, test.r2]
+                row = [event.step, event.seconds, train.loss, train.score, test.loss, test.score]
                 self._measured.append(np.array([row]))
 
     def view(self) -> CurveView:

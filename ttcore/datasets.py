@@ -2,86 +2,135 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ttcore.config import REFERENCE_SEED, DataConfig
-from ttcore.cores import dense_weight
-from ttcore.planning import data_bytes
+from ttcore import drawn
+from ttcore.bundled import bundled
+from ttcore.config import DataConfig
+from ttcore.cores import apply
+from ttcore.events import Scores
+from ttcore.logistic import constant
+from ttcore.metrics import class_scores, scores
+from ttcore.planning import data_bytes, is_on_disk
+from ttcore.reduced import Reduced, reduced, reduced_by_blocks
+from ttcore.splitting import Allocate, Scaling, Whole, in_memory, split
+from ttcore.table_store import TableStore
 
 # Data sets up to this size are kept for the next run.
 _KEEP_BYTES = 256 * 2**20
-# The test rows of the reference task have a draw of their own, so that the training rows stay the published ones.
-_REFERENCE_TEST_SEED = 20_123
-_REFERENCE_INFORMATIVE = 128
+PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples as float64, read-only: x (samples, in_features), y (samples, out_features)."""
+    """Samples as float64, read-only: x (samples, in_features), y (samples, out_features).
+
+    classes: for classification the name of each output; y is then one-hot.
+    scaling: what was subtracted and divided by, from the training samples; None where nothing was.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    classes: tuple[str, ...] = ()
+    scaling: Scaling | None = None
+    # Then they are memory maps in float32, of which a run reads the rows that it needs.
+    on_disk: bool = False
+
+    @property
+    def offset(self) -> np.ndarray | None:
+        """What is added to a classifier's logits: the log of each class's share of the training samples; else None.
+
+        It stands for the mean that is subtracted from the targets of a regression, and is not trained. A class that
+        training never sees counts as half a sample.
+        """
+        if not self.classes:
+            return None
+        return np.log(constant(self.y_train))
+
+    @cached_property
+    def reduced(self) -> Reduced:
+        """The training samples as linear models in closed form need them."""
+        if self.on_disk:
+            return reduced_by_blocks(self.x_train, self.y_train, np.arange(len(self.x_train)))
+        return reduced(self.x_train, self.y_train)
+
+    def scores_of(self, predict: Callable[[np.ndarray], np.ndarray]) -> tuple[Scores, Scores]:
+        """Train and test scores of a function from inputs (samples, in_features) to targets, or to logits."""
+        score = class_scores if self.classes else scores
+        return score(predict(self.x_train), self.y_train), score(predict(self.x_test), self.y_test)
+
+    def layer_scores(self, cores: Sequence[np.ndarray], in_features: int, out_features: int) -> tuple[Scores, Scores]:
+        """Train and test scores of a tensor-train layer on these data."""
+        offset = self.offset if self.classes else 0.0
+        return self.scores_of(lambda x: apply(cores, x, in_features, out_features) + offset)
 
 
 def load(config: DataConfig) -> Dataset:
-    """Draw the data of a configuration; the same configuration always gives the same arrays."""
+    """Draw or read the data of a configuration; the same configuration always gives the same arrays.
+
+    What is too large to be held by every run (see planning.is_on_disk) is kept in files, and drawn or split once.
+    Raises InputError for a prepared table that is not held here.
+    """
+    if is_on_disk(config):
+        return _mapped(config)
     small = data_bytes(config, "float64") <= _KEEP_BYTES
-    return _kept(config) if small else _draw(config)
+    return _kept(config) if small else _load(config)
 
 
 @lru_cache(maxsize=2)
 def _kept(config: DataConfig) -> Dataset:
-    return _draw(config)
+    return _load(config)
 
 
-def _draw(config: DataConfig) -> Dataset:
-    dataset = _reference(config) if config.source == "reference" else _planted(config)
+@lru_cache(maxsize=2)
+def _mapped(config: DataConfig) -> Dataset:
+    """The parts as memory maps, with what is small beside them."""
+
+    def make(folder: Path) -> None:
+        def allocate(name: str, shape: tuple[int, int]) -> np.ndarray:
+            return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
+
+        dataset = _load(config, allocate)
+        small: dict[str, Any] = asdict(dataset.scaling) if dataset.scaling is not None else {}
+        np.savez(folder / "small.npz", classes=np.array(dataset.classes, dtype=str), **small)
+
+    folder = TableStore().derived(json.dumps(config.to_json()), make)
+    parts = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in PARTS]
+    with np.load(folder / "small.npz", allow_pickle=False) as small:
+        scaling = Scaling(*(small[field.name] for field in fields(Scaling))) if "x_mean" in small else None
+        x_train, y_train, x_test, y_test = parts
+        classes = tuple(map(str, small["classes"]))
+        return Dataset(x_train, y_train, x_test, y_test, classes, scaling, on_disk=True)
+
+
+def _load(config: DataConfig, allocate: Allocate = in_memory) -> Dataset:
+    match config.source:
+        case "reference":
+            dataset = Dataset(*drawn.reference(config))
+        case "planted":
+            dataset = Dataset(*drawn.planted(config, allocate))
+        case _:
+            whole = _whole(config)
+            parts, scaling = split(whole, config, allocate)
+            dataset = Dataset(*parts, whole.classes, scaling)
     for array in (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test):
         array.flags.writeable = False
     return dataset
 
 
-def _reference(config: DataConfig) -> Dataset:
-    """The published draw, standardized per column; further samples of the same coefficients for the test."""
-    # It takes a second to import, and only this task needs it.
-    from sklearn.datasets import make_regression
-
-    x, y, coefficients = make_regression(
-        n_samples=config.train_samples,
-        n_features=config.in_features,
-        n_informative=_REFERENCE_INFORMATIVE,
-        n_targets=config.out_features,
-        coef=True,
-        random_state=REFERENCE_SEED,
-    )
-    x_test = np.random.default_rng(_REFERENCE_TEST_SEED).standard_normal((config.test_samples, config.in_features))
-    y_test = x_test @ coefficients
-    x_mean, x_std, y_mean, y_std = x.mean(0), x.std(0), y.mean(0), y.std(0)
-    return Dataset((x - x_mean) / x_std, (y - y_mean) / y_std, (x_test - x_mean) / x_std, (y_test - y_mean) / y_std)
-
-
-def _planted(config: DataConfig) -> Dataset:
-    """Standard-normal inputs through a random tensor train, divided by one number.
-
-    A scale for each column would not keep the teacher's ranks, so all targets share the standard deviation of the
-    training targets. Noise is added after that, to train and test alike.
-    """
-    teacher_draw, train_draw, test_draw, noise_draw = np.random.default_rng(config.seed).spawn(4)
-    shape = config.teacher_shape
-    cores = [teacher_draw.standard_normal(core) / np.sqrt(prod(core[:3])) for core in shape.core_shapes]
-    weight = dense_weight(cores, shape.in_features, shape.out_features)
-    x_train = train_draw.standard_normal((config.train_samples, config.in_features))
-    x_test = test_draw.standard_normal((config.test_samples, config.in_features))
-    y_train, y_test = x_train @ weight.T, x_test @ weight.T
-    deviation = y_train.std()
-    y_train, y_test = y_train / deviation, y_test / deviation
-    if config.noise:
-        y_train = y_train + config.noise * noise_draw.standard_normal(y_train.shape)
-        y_test = y_test + config.noise * noise_draw.standard_normal(y_test.shape)
-    return Dataset(x_train, y_train, x_test, y_test)
+def _whole(config: DataConfig) -> Whole:
+    if config.source == "regression":
+        return drawn.regression(config)
+    if config.source == "table":
+        stored = TableStore().held(config)
+        return Whole(*stored.arrays(), stored.target_names if config.task_kind == "classification" else ())
+    return bundled(config.source)

@@ -453,6 +453,7 @@ class Engine:
             task.saved = message["state"]
         else:
             task.future.fraction = message["fraction"]
+            task.future.told = message.get("told", task.future.told)
             self._give_way(task)
 
     def _note(self, run: RunJob, event: Event) -> None:
@@ -531,17 +532,17 @@ def _finished_from_what_arrived(run: RunJob, reason: StopReason) -> Finished | N
     measured = run.curve.view().measured
     if run.latest is None or not len(measured):
         return None
-    _, _, train_mse, train_r2, test_mse, test_r2 = (float(value) for value in measured[-1])
+    _, _, train_loss, train_score, test_loss, test_score = (float(value) for value in measured[-1])
     arrays = run.saved.arrays if run.saved else {}
     return Finished(
         stop_reason=reason,
         step=run.latest.step,
         seconds=run.latest.seconds,
-        train=Scores(mse=train_mse, r2=train_r2),
-        test=Scores(mse=test_mse, r2=test_r2),
+        train=Scores(loss=train_loss, score=train_score),
+        test=Scores(loss=test_loss, score=test_score),
         best=run.latest.best,
         # The best cores cannot be measured here: what was measured last stands in for them.
-        best_test=Scores(mse=test_mse, r2=test_r2),
+        best_test=Scores(loss=test_loss, score=test_score),
         cores=_split(arrays.get("cores"), run),
         best_cores=_split(arrays.get("best_cores"), run),
         weight=np.zeros((0, 0)),

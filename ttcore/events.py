@@ -28,7 +28,7 @@ class StopReason(StrEnum):
 
 _SENTENCES = {
     StopReason.STEPS_DONE: "All steps are done.",
-    StopReason.TARGET_REACHED: "The target R² was reached on the training data.",
+    StopReason.TARGET_REACHED: "The target was reached on the training data.",
     StopReason.STOPPED: "Stopped on request.",
     StopReason.CONVERGED: "Converged: no further step lowers the loss, so this start has reached its minimum.",
     StopReason.NOT_FINITE: (
@@ -41,18 +41,22 @@ _SENTENCES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Mean squared error and R² over all entries flattened."""
+    """How good a model is on some samples; what loss and score are, the task says (see scoring).
 
-    mse: float
-    r2: float
+    Regression: mean squared error and R² over all entries flattened. Classification: cross-entropy in nats, accuracy.
+    """
+
+    loss: float
+    score: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
     """The lowest training loss so far, and after how many updates it was reached."""
 
-    mse: float
-    r2: float
+    loss: float
+    # Of the cores of that moment. NaN where it takes a measurement of its own that was not made yet.
+    score: float
     step: int
 
 
@@ -92,7 +96,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class FullModel:
-    """Least squares with a full weight matrix on the same data."""
+    """The full weight matrix on the same data: least squares, or logistic regression for classes."""
 
     run: int = 0
     parameters: int
@@ -141,8 +145,10 @@ class Finished:
     best_cores: tuple[np.ndarray, ...]
     # The learned weight, reduced to what a picture can show.
     weight: np.ndarray
-    # "train" and "test" -> (2, points): actual and predicted entries, evenly picked.
+    # "train" and "test" -> (2, points): actual and predicted entries, evenly picked. Of a regression.
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    # "train" and "test" -> (classes, classes): samples of each class (row) that are taken for each (column).
+    confusion: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 Event = Started | Progress | FullModel | Paused | Finished

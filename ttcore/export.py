@@ -1,7 +1,10 @@
 """What a person takes away from a run: the curve, the cores, and both back again. NumPy only.
 
 A core file is an NPZ archive with core_1 .. core_d, core k of shape (r_{k-1}, m_k, n_k, r_k), and the integers
-in_features and out_features; it holds no pickled objects and is never read with pickle.
+in_features and out_features; it holds no pickled objects and is never read with pickle. Where the data were scaled it
+also has x_mean and x_std (in_features,), y_mean and y_std (out_features,): the layer takes (x - x_mean) / x_std, and
+what it gives, times y_std and plus y_mean, is in the units of the targets. For classes it has `offset`, to be added to
+the logits, and `classes`, their names.
 """
 
 from __future__ import annotations
@@ -10,20 +13,27 @@ import csv
 import io
 from collections.abc import Sequence
 from os import PathLike
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ttcore.curves import CurveView
+from ttcore.datasets import Dataset
 from ttcore.errors import InputError
+from ttcore.scoring import REGRESSION, Scoring
 from ttcore.shapes import TTShape
 
 
-def curve_csv(curve: CurveView) -> str:
-    """One row a step: step, seconds, train_mse, and the test values where they were measured."""
+def curve_csv(curve: CurveView, scoring: Scoring = REGRESSION) -> str:
+    """One row a step: step, seconds, train loss, and the score and the test values where they were measured.
+
+    The columns are named after the task's loss and score, such as train_mse and test_r2.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["step", "seconds", "train_mse", "train_r2", "test_mse", "test_r2"])
+    writer.writerow(
+        ["step", "seconds", *(f"{part}_{name}" for part in ("train", "test") for name in (scoring.loss, scoring.score))]
+    )
     measured = {int(row[0]): row for row in curve.measured}
     seconds_at = curve.seconds_at(np.arange(len(curve.losses)))
     for step, (seconds, loss) in enumerate(zip(seconds_at, curve.losses, strict=True)):
@@ -36,11 +46,16 @@ def curve_csv(curve: CurveView) -> str:
     return out.getvalue()
 
 
-def cores_npz(cores: Sequence[np.ndarray], shape: TTShape) -> bytes:
-    """The bytes of a core file."""
+def cores_npz(cores: Sequence[np.ndarray], shape: TTShape, dataset: Dataset | None = None) -> bytes:
+    """The bytes of a core file; dataset: what the layer was trained on."""
     out = io.BytesIO()
-    arrays = {f"core_{number}": core for number, core in enumerate(cores, 1)}
-    np.savez(out, **arrays, in_features=shape.in_features, out_features=shape.out_features)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {f"core_{number}": core for number, core in enumerate(cores, 1)}
+    arrays |= {"in_features": shape.in_features, "out_features": shape.out_features}
+    if dataset is not None and dataset.scaling is not None:
+        arrays |= vars(dataset.scaling)
+    if dataset is not None and dataset.offset is not None:
+        arrays |= {"offset": dataset.offset, "classes": np.array(dataset.classes, dtype=str)}
+    np.savez(out, **arrays)
     return out.getvalue()
 
 
@@ -52,7 +67,8 @@ def load_cores(file: str | PathLike[str] | BinaryIO) -> tuple[list[np.ndarray], 
     # Damaged archives make zipfile and NumPy raise errors of a dozen kinds.
     try:
         with np.load(file, allow_pickle=False) as archive:
-            names = [f"core_{number}" for number in range(1, len(archive.files) - 1)]
+            count = sum(name.startswith("core_") for name in archive.files)
+            names = [f"core_{number}" for number in range(1, count + 1)]
             return [archive[name] for name in names], int(archive["in_features"]), int(archive["out_features"])
     except Exception as error:
         raise InputError(

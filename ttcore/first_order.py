@@ -1,8 +1,9 @@
 """Adam and SGD for stacked runs: one gradient and one update for all of them, each with a rate of its own.
 
 Sources: Kingma & Ba 2015, "Adam", algorithm 1, with torch.optim.Adam's defaults; SGD with momentum as torch.optim.SGD
-means it. Both are held against torch's own in the tests. Written here because torch's take one rate for all parameters
-of a call, and cost as much as the small products of a step together.
+means it; weight decay as torch.optim.AdamW does it, apart from the gradient (Loshchilov & Hutter 2019). All are held
+against torch's own in the tests. Written here because torch's take one rate for all parameters of a call, and cost as
+much as the small products of a step together.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ttcore.config import TrainConfig
+from ttcore.losses import training_loss
 from ttcore.planning import Plan
-from ttcore.squared_loss import TrainingData, squared_loss
+from ttcore.squared_loss import TrainingData
 from ttcore.stack import Stack
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -59,15 +61,16 @@ class FirstOrder:
             partial(averages.lerp_, self._powers, weights),
             partial(torch.sqrt, averages[1], out=self._scratch[1]),
         ]
-        self._loss = squared_loss(stack, self.flat, self._gradient, data, plan)
+        self._loss = training_loss(stack, self.flat, self._gradient, data, plan)
         self._momentum = self._column([config.momentum for config in configs])
-        # Two factors for each step ahead and each run; which of them come next is counted where the update runs.
-        self._factors = self.flat.new_zeros(STEPS_AHEAD, len(stack), 2)
-        self._by_step = [(factors[:, :1], factors[:, 1:]) for factors in self._factors]
+        self._decays = any(config.weight_decay for config in configs)
+        # Three factors for each step ahead and each run; which of them come next is counted where the update runs.
+        self._factors = self.flat.new_zeros(STEPS_AHEAD, len(stack), 3)
+        self._by_step = [factors[:, :, None].unbind(1) for factors in self._factors]
         self._place = STEPS_AHEAD
         self._expected: list[int] = []
         self._on_device = on_device
-        self._now = self.flat.new_zeros(1, len(stack), 2)
+        self._now = self.flat.new_zeros(1, len(stack), 3)
         self._next = torch.zeros(1, dtype=torch.int64, device=self.flat.device)
 
     def _column(self, values: Sequence[float]) -> Tensor:
@@ -76,6 +79,10 @@ class FirstOrder:
     def losses(self) -> Tensor:
         """The losses of the present parameters, (R,); the gradient is kept for `update`."""
         return self._loss()
+
+    def samples_changed(self) -> None:
+        """Other samples stand in the training data now."""
+        self._loss.samples_changed()
 
     def prepare(self, steps: Sequence[int]) -> None:
         """The next update is number steps[run] of each run, counted from 0.
@@ -99,10 +106,12 @@ class FirstOrder:
         if self._on_device:
             torch.index_select(self._factors, 0, self._next, out=self._now)
             self._next.add_(1)
-            rate, offset = self._now[0, :, :1], self._now[0, :, 1:]
+            rate, offset, kept = self._now[0, :, :, None].unbind(1)
         else:
-            rate, offset = self._by_step[self._place]
+            rate, offset, kept = self._by_step[self._place]
             self._place += 1
+        if self._decays:
+            self.flat.mul_(kept)
         if self._adam:
             for call in self._averaging:
                 call()
@@ -145,13 +154,14 @@ class FirstOrder:
 _ADAM, _SGD = ("exp_avg", "exp_avg_sq"), ("momentum_buffer",)
 
 
-def _factors(config: TrainConfig, step: int) -> tuple[float, float]:
-    """What an update multiplies the first moment by, and adds to the root of the second one.
+def _factors(config: TrainConfig, step: int) -> tuple[float, float, float]:
+    """What an update multiplies the first moment by, adds to the root of the second one, and keeps of the parameters.
 
     Both bias corrections of Adam, which belong to the moments, are drawn into these two.
     """
     rate = config.rate(step)
+    kept = 1 - rate * config.weight_decay
     if config.optimizer != "adam":
-        return rate, 0.0
+        return rate, 0.0, kept
     root = math.sqrt(1 - _BETA2 ** (step + 1))
-    return rate * root / (1 - _BETA1 ** (step + 1)), _EPSILON * root
+    return rate * root / (1 - _BETA1 ** (step + 1)), _EPSILON * root, kept

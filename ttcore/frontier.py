@@ -10,11 +10,14 @@ from typing import Literal
 
 from ttcore.config import RunConfig
 from ttcore.events import Scores
-from ttcore.report import percent
 from ttcore.results import Baseline, RunResult
+from ttcore.scoring import REGRESSION, Scoring
 from ttcore.shapes import TTShape
 from ttcore.sweep_config import WITHOUT_RATE, Factorization
+from ttcore.wording import percent
 
+# Data that are drawn, with inputs that have nothing in common by which fewer samples than inputs would do.
+_UNSTRUCTURED = ("reference", "planted", "regression")
 # "Within 1 % of the best".
 CLOSE = 0.01
 
@@ -24,17 +27,23 @@ class Measure:
     """Which of a run's scores counts: on which samples, what, and after the last update or at the best loss."""
 
     part: Literal["train", "test"] = "test"
-    what: Literal["r2", "mse"] = "r2"
+    what: Literal["score", "loss"] = "score"
     moment: Literal["last", "best"] = "last"
+    # What score and loss are called.
+    scoring: Scoring = REGRESSION
 
     @property
     def more_is_better(self) -> bool:
-        return self.what == "r2"
+        return self.what == "score"
 
     @property
     def title(self) -> str:
-        name = f"{self.part} {'R²' if self.what == 'r2' else 'MSE'}"
-        return name if self.moment == "last" else f"{name} at the lowest training loss"
+        return self.name if self.moment == "last" else f"{self.name} at the lowest training loss"
+
+    @property
+    def name(self) -> str:
+        """Without the moment: "test R²"."""
+        return f"{self.part} {self.scoring.score_title if self.what == 'score' else self.scoring.loss_short}"
 
     def of_run(self, result: RunResult) -> float:
         if self.moment == "last":
@@ -49,7 +58,7 @@ class Measure:
         return left > right if self.more_is_better else left < right
 
     def shown(self, value: float) -> str:
-        return f"{value:.4f}" if self.what == "r2" else f"{value:.3g}"
+        return f"{value:.4f}" if self.what == "score" else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -199,13 +208,16 @@ def _finite(values: Iterable[float]) -> list[float]:
 
 def unseen_note(points: Sequence[Point], results: Mapping[int, RunResult], baselines: Sequence[Baseline]) -> str:
     """Why nothing does well on unseen samples, where that is so; empty where it is not."""
-    tests = _finite([result.test.r2 for result in results.values()] + [model.test.r2 for model in baselines])
-    trains = _finite([result.train.r2 for result in results.values()])
+    tests = _finite([result.test.score for result in results.values()] + [model.test.score for model in baselines])
+    trains = _finite([result.train.score for result in results.values()])
     if not points or not baselines or not tests or max(tests) >= 0.5 or max(trains, default=0.0) < 0.5:
         return ""
     data = points[0].config.data
+    top = f"best test {data.scoring.score_title} {max(tests):.2f}"
+    if data.source not in _UNSTRUCTURED or data.train_samples >= data.in_features:
+        return f"On unseen samples no model does well here ({top})."
     return (
-        f"On unseen samples no model does well here (best test R² {max(tests):.2f}): {data.train_samples:,} samples "
+        f"On unseen samples no model does well here ({top}): {data.train_samples:,} samples "
         f"cannot determine {data.in_features:,} unstructured inputs, whatever the model. The train R² tells how much "
         "each can store; the task Planted shows a truth that a TT layer can generalize from."
     )

@@ -29,6 +29,8 @@ class TaskFuture(Future[Any]):
 
     # How much of it is done, from 0 to 1, as far as it tells.
     fraction: float = 0.0
+    # What there is of its answer so far, as far as it tells; it stays where the task is stopped.
+    told: Any = None
 
 
 @dataclass(kw_only=True)

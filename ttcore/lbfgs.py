@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttcore.losses import training_loss
 from ttcore.planning import LBFGS_HISTORY, Plan
-from ttcore.squared_loss import TrainingData, squared_loss
+from ttcore.squared_loss import TrainingData
 from ttcore.stack import Stack
 
 # Evaluations in one line search at most.
@@ -31,7 +32,7 @@ class LBFGS:
         # No step led to a lower loss any more.
         self.converged = False
         self._gradient = torch.zeros_like(self.flat)
-        self._loss = squared_loss(stack, self.flat, self._gradient, data, plan)
+        self._loss = training_loss(stack, self.flat, self._gradient, data, plan)
         self._optimizer = torch.optim.LBFGS(
             [self.flat],
             lr=1.0,

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Self
 
 import numpy as np
 
-from ttcore.baselines import full_model, thin_svd
-from ttcore.config import DataConfig
-from ttcore.datasets import Dataset, load
+from ttcore.datasets import Dataset
 from ttcore.events import Scores
 from ttcore.metrics import r2, spread
+from ttcore.reduced import reduced_by_blocks, thin_svd
 from ttcore.results import Baseline, BaselineKind
 
 # Tried for every model, relative to the largest squared singular value of the training inputs: half a decade apart,
@@ -33,23 +32,6 @@ FOLD_SEED = 0
 # Up to so many ranks every one is fitted; of more, these first ones, and then as many again in equal ratios.
 _MOST_RANKS = 64
 _FIRST_RANKS = 32
-
-
-def compare(config: DataConfig) -> tuple[Baseline, ...]:
-    """The full model, ridge, low rank by rank, and low rank with ridge by rank, in this order, on the same data.
-
-    The full model is baselines.full_model; for the others see `closed_forms`. Kept for the last few data sets.
-    """
-    return _kept(config)
-
-
-@lru_cache(maxsize=8)
-def _kept(config: DataConfig) -> tuple[Baseline, ...]:
-    full = full_model(config)
-    return (
-        Baseline(kind="full", parameters=full.parameters, train=full.train, test=full.test),
-        *closed_forms(load(config)),
-    )
 
 
 def closed_forms(dataset: Dataset) -> tuple[Baseline, ...]:
@@ -70,15 +52,15 @@ def closed_forms(dataset: Dataset) -> tuple[Baseline, ...]:
     k runs from 1 to K, the rank of the fitted values (at most p and q); above 64 the ranks become sparse, with K the
     last one. K is 0 where inputs or targets are zero. At least two training samples are needed.
     """
-    left, values, right = thin_svd(dataset.x_train)
-    largest = float(values.max(initial=0.0)) or 1.0
+    whole = dataset.reduced
+    largest = float(whole.values.max(initial=0.0)) or 1.0
     # Every weight below has its rows in the row space of X, and its columns in that of Y: r and m coordinates are
     # enough, however many features and targets there are. Inputs are scaled so that their largest singular value is 1.
-    values = values / largest
-    basis = np.linalg.qr(dataset.y_train.T).Q  # (q, m)
-    train = _Samples.of(left * values, dataset.y_train, basis)
-    test = _Samples.of(dataset.x_test @ right.T / largest, dataset.y_test, basis)
-    fit = _Fit(values, left.T @ train.y)
+    values = whole.values / largest
+    basis = np.linalg.qr(whole.y.T).Q  # (q, m)
+    train = _Samples.of(whole.x / largest, whole.y, basis, dataset.y_train, whole.outside)
+    test = _Samples.of(dataset.x_test @ whole.right.T / largest, dataset.y_test, basis, dataset.y_test)
+    fit = _Fit(values, whole.cross @ basis)
     out_features, in_features = dataset.y_train.shape[1], dataset.x_train.shape[1]
 
     def low_rank(kind: BaselineKind, rank: int, penalty: float) -> Baseline:
@@ -98,7 +80,10 @@ def closed_forms(dataset: Dataset) -> tuple[Baseline, ...]:
         return dict(zip(ranks, train_errors, strict=True)), dict(zip(ranks, test_errors, strict=True))
 
     ranks = _ranks(len(fit.directions(0)))
-    ridge_errors, low_rank_errors = _cross_validated(train.x, train.y, ranks)
+    if dataset.on_disk:
+        ridge_errors, low_rank_errors = _held_out(dataset, largest, basis, ranks)
+    else:
+        ridge_errors, low_rank_errors = _cross_validated(train.x, train.y, ranks)
     penalty = RELATIVE_PENALTIES[ridge_errors.argmin()]
     solution = fit.solution(penalty)
     ridge = Baseline(
@@ -131,15 +116,18 @@ class _Samples:
     spread: float
 
     @classmethod
-    def of(cls, x: np.ndarray, targets: np.ndarray, basis: np.ndarray) -> Self:
-        """From targets (samples, q) and the orthonormal basis (q, m) that gives their coordinates."""
-        y = targets @ basis
-        return cls(x, y, _squares(targets - y @ basis.T), targets.size, spread(targets))
+    def of(cls, x: np.ndarray, rows: np.ndarray, basis: np.ndarray, targets: np.ndarray, outside: float = 0.0) -> Self:
+        """From the targets of rows (rows, q), and the orthonormal basis (q, m) that gives their coordinates.
+
+        targets: those of all samples, (samples, q), for which the rows stand but for a squared error of `outside`.
+        """
+        y = rows @ basis
+        return cls(x, y, _squares(rows - y @ basis.T) + outside, targets.size, spread(targets))
 
     def scores(self, squared_error: float) -> Scores:
         """From the squared error over all coordinates."""
         mse = float(squared_error + self.outside) / self.entries
-        return Scores(mse=mse, r2=r2(mse, self.spread))
+        return Scores(loss=mse, score=r2(mse, self.spread))
 
 
 @dataclass(frozen=True)
@@ -178,6 +166,27 @@ class _Fit:
         return by_rank[np.minimum(np.array(ranks, int), len(directions))]
 
 
+def _held_out(
+    dataset: Dataset, largest: float, basis: np.ndarray, ranks: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As _cross_validated, for data on disk, where a fit takes minutes: on the first fold alone."""
+    order = np.random.default_rng(FOLD_SEED).permutation(len(dataset.x_train))
+    fold = np.sort(np.array_split(order, FOLDS)[0])
+    rest = reduced_by_blocks(dataset.x_train, dataset.y_train, np.setdiff1d(order, fold))
+    fit = _Fit(rest.values / largest, rest.cross @ basis)
+    held_x = dataset.x_train[fold] @ rest.right.T / largest
+    return _errors_of_penalties(fit, held_x, dataset.y_train[fold] @ basis, ranks)
+
+
+def _errors_of_penalties(
+    fit: _Fit, x: np.ndarray, y: np.ndarray, ranks: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors on x and y: of ridge (penalties), of low-rank ridge (penalties, ranks)."""
+    ridge = [_squares(x @ fit.solution(penalty) - y) for penalty in RELATIVE_PENALTIES]
+    low_rank = [fit.errors(x, y, penalty, ranks) for penalty in RELATIVE_PENALTIES]
+    return np.array(ridge), np.array(low_rank).reshape(len(RELATIVE_PENALTIES), len(ranks))
+
+
 def _cross_validated(x: np.ndarray, y: np.ndarray, ranks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Squared errors on samples that were held out: of ridge (penalties), of low-rank ridge (penalties, ranks)."""
     ridge = np.zeros(len(RELATIVE_PENALTIES))
@@ -187,10 +196,9 @@ def _cross_validated(x: np.ndarray, y: np.ndarray, ranks: Sequence[int]) -> tupl
         rest = np.setdiff1d(order, fold)
         left, values, right = thin_svd(x[rest])
         fit = _Fit(values, left.T @ y[rest])
-        held_x, held_y = x[fold] @ right.T, y[fold]
-        for i, penalty in enumerate(RELATIVE_PENALTIES):
-            ridge[i] += _squares(held_x @ fit.solution(penalty) - held_y)
-            low_rank[i] += fit.errors(held_x, held_y, penalty, ranks)
+        errors = _errors_of_penalties(fit, x[fold] @ right.T, y[fold], ranks)
+        ridge += errors[0]
+        low_rank += errors[1]
     return ridge, low_rank
 
 

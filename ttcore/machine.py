@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # Used where the system does not tell.
 _UNKNOWN_MEMORY = 4 * 2**30
+TABLE_FOLDER_VARIABLE = "TTCORE_TABLES"
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
@@ -22,6 +25,26 @@ def free_memory() -> int:
     free = _available()
     limit = _container_limit()
     return free if limit is None else min(free, limit)
+
+
+def table_folder() -> Path:
+    """Where prepared tables and data on disk are kept: TTCORE_TABLES, or a folder for this user's temporary files."""
+    named = os.environ.get(TABLE_FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"ttcore-tables-{user}"
+
+
+def free_disk() -> int:
+    """Bytes that can be written where tables are kept."""
+    folder = table_folder()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def _available() -> int:

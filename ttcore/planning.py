@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ttcore.checks import show
 from ttcore.errors import InputError
-from ttcore.machine import free_memory, show_bytes
+from ttcore.machine import free_disk, free_memory, show_bytes
 from ttcore.shapes import TTShape, stacked_shape
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ _SHARE_OF_FREE = 4
 _ALWAYS_ALLOWED_ELEMENTS = 2**22
 
 _ITEM_SIZE = {"float32": 4, "float64": 8}
+# Samples of more bytes, as float64, are kept on disk.
+LARGEST_IN_MEMORY = 2**30
+# So many samples at most are predicted at once.
+ROWS = 16_384
 # Steps and gradient changes that L-BFGS remembers.
 LBFGS_HISTORY = 50
 
@@ -396,16 +400,43 @@ def _count_sweep(tally: _Tally, order: Order, groups: Groups, shape: TTShape, sa
     tally.peak += padded
 
 
+def is_on_disk(data: DataConfig) -> bool:
+    """Whether the samples are kept in files, since every run's own copy of them would be too large."""
+    return _size(data) > LARGEST_IN_MEMORY
+
+
+def _size(data: DataConfig) -> int:
+    """Bytes of all samples as float64."""
+    return 8 * data.all_samples * (data.in_features + data.out_features)
+
+
 def data_bytes(data: DataConfig, dtype: str) -> int:
-    """Bytes that the samples take while they are drawn and converted: once as float64, twice in the run's dtype."""
-    rows = data.train_samples + data.test_samples
-    return rows * (data.in_features + data.out_features) * (8 + 2 * _ITEM_SIZE[dtype])
+    """Bytes that the samples take while they are drawn and converted: once as float64, twice in the run's dtype.
+
+    Those that are kept on disk take what it needs to draw them; prepared tables are in files already.
+    """
+    rows, columns = data.all_samples, data.in_features + data.out_features
+    drawn = 8 * rows * columns * _COPIES_DRAWN.get(data.source, 0)
+    if is_on_disk(data):
+        # A few blocks of rows, and all targets.
+        return drawn + 8 * (8 * ROWS * columns + 2 * rows * data.out_features)
+    return max(drawn, 8 * rows * columns) + 2 * _ITEM_SIZE[dtype] * rows * columns
+
+
+# make_regression holds its inputs, a shuffled copy, and one with the columns in another order.
+_COPIES_DRAWN = {"regression": 3}
 
 
 def full_model_bytes(data: DataConfig) -> int:
-    """Bytes that least squares takes: two copies of the training rows, the factors and the weight, as float64."""
-    factors = min(data.train_samples, data.in_features) * (data.in_features + data.train_samples)
+    """Bytes that the full model takes, as float64.
+
+    Two copies of the training rows, their factors and the weight. Of data on disk: products of the inputs with each
+    other, their factors, and the weight.
+    """
     weight = data.in_features * data.out_features
+    if is_on_disk(data):
+        return 8 * (6 * data.in_features**2 + 2 * weight)
+    factors = min(data.train_samples, data.in_features) * (data.in_features + data.train_samples)
     return 8 * (2 * data.train_samples * data.in_features + factors + 2 * weight)
 
 
@@ -436,6 +467,11 @@ class Plans(NamedTuple):
     room: int
 
 
+def fixed_samples(config: RunConfig) -> bool:
+    """Whether the loss can be had from xᵀx alone: the squared one, of the same samples at every step."""
+    return config.data.task_kind == "regression" and not config.is_batched
+
+
 def check_memory(configs: Sequence[RunConfig], budget: int, device: DeviceClass = "cpu") -> Plans:
     """The plans for the training and the test batch that fit beside cores and samples, each in a quarter of `budget`.
 
@@ -455,15 +491,28 @@ def check_memory(configs: Sequence[RunConfig], budget: int, device: DeviceClass 
             "ranks",
         )
     data = first.data
+    if is_on_disk(data) and (free := free_disk()) < (files := _size(data) // 2):
+        raise InputError(
+            f"{data.all_samples:,} samples of {data.in_features:,} features need {show_bytes(files)} on disk, and "
+            f"{show_bytes(free)} are free there; use fewer samples or fewer features",
+            "train_samples" if data.source == "planted" else "samples",
+        )
+    if is_on_disk(data) and not first.is_batched:
+        raise InputError(
+            f"{data.all_samples:,} samples of {data.in_features:,} features are {show_bytes(_size(data))}, kept on "
+            "disk and trained in mini-batches; set a batch size such as 1024",
+            "batch_size",
+        )
     samples = data_bytes(data, first.train.dtype) + full_model_bytes(data)
     if samples > budget:
         raise InputError(
             f"{data.train_samples} + {data.test_samples} samples of {data.in_features:,} features need "
             f"{show_bytes(samples)} with their full model, and {show_bytes(budget)} are free; use fewer samples or "
-            "smaller teacher modes",
+            "fewer features",
             "train_samples",
         )
     room = min(budget - cores - samples, budget // _SHARE_OF_FREE)
+    fixed = fixed_samples(first)
     if first.train.optimizer == "als":
         needed = least_squares_bytes(shape, data.train_samples)
         if needed > room:
@@ -477,22 +526,21 @@ def check_memory(configs: Sequence[RunConfig], budget: int, device: DeviceClass 
         return Plans(
             plan_contraction(
                 shape,
-                data.train_samples,
+                first.batch,
                 training=True,
-                fixed_samples=True,
+                fixed_samples=fixed,
                 runs=len(configs),
                 device=device,
                 peak_elements=room // item,
             ),
-            plan_contraction(shape, data.test_samples, device=device, peak_elements=room // item),
+            plan_contraction(shape, min(data.test_samples, ROWS), device=device, peak_elements=room // item),
             room // item,
         )
     except InputError:
-        least = min(
-            plan.peak_elements for plan in candidates(shape, data.train_samples, True, True, len(configs), device)
-        )
+        least = min(plan.peak_elements for plan in candidates(shape, first.batch, True, fixed, len(configs), device))
         raise InputError(
-            f"training this layer on {data.train_samples} samples needs at least {show_bytes(least * item)} beside its "
-            f"data, and {show_bytes(room)} may be taken; lower the ranks or choose more balanced modes",
+            f"training this layer on {first.batch} samples at once needs at least {show_bytes(least * item)} beside "
+            f"its data, and {show_bytes(room)} may be taken; lower the ranks, choose more balanced modes, or set a "
+            "batch size",
             "ranks",
         ) from None

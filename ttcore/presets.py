@@ -17,6 +17,12 @@ class Preset:
     config: RunConfig
 
 
+def _usual(data: DataConfig, rank: int, train: TrainConfig) -> RunConfig:
+    """With the usual modes of the data."""
+    in_modes, out_modes = data.usual_modes
+    return RunConfig(data=data, in_modes=in_modes, out_modes=out_modes, ranks=rank, train=train)
+
+
 PRESETS = {
     "reference": Preset(
         title="Reference",
@@ -55,7 +61,61 @@ PRESETS = {
             ),
         ),
     ),
+    "planted-low-rank": Preset(
+        title="Planted, low rank",
+        description=(
+            "The truth is an ordinary matrix of rank 2, with noise. Shows when a TT layer has nothing to gain: "
+            "low-rank factors fit, and balanced modes do not."
+        ),
+        config=RunConfig(
+            data=DataConfig(
+                source="planted", teacher_in_modes=(64, 1), teacher_out_modes=(1, 16), teacher_ranks=2, noise=0.1
+            ),
+            in_modes=(64, 1),
+            out_modes=(1, 16),
+            ranks=2,
+            train=TrainConfig(lr=0.02, schedule="decay", steps=1_500),
+        ),
+    ),
+    "regression": Preset(
+        title="Synthetic regression",
+        description="scikit-learn's make_regression with its knobs: samples, features, how many matter, noise.",
+        config=_usual(DataConfig(source="regression"), 4, TrainConfig(lr=0.02, schedule="decay", steps=1_500)),
+    ),
+    "digits": Preset(
+        title="Digits",
+        description=(
+            "8 × 8 images of handwritten digits, ten classes. Half of logistic regression's weights are enough for "
+            "nearly its accuracy, and the order of the modes matters."
+        ),
+        config=_usual(
+            DataConfig(source="digits"), 6, TrainConfig(lr=0.02, weight_decay=1.0, schedule="decay", steps=300)
+        ),
+    ),
+    "diabetes": Preset(
+        title="Diabetes",
+        description="Ten measures, one target: too small for a TT layer to compress. It trains all the same.",
+        config=_usual(DataConfig(source="diabetes"), 2, TrainConfig(lr=0.02, schedule="decay", steps=600)),
+    ),
+    "breast-cancer": Preset(
+        title="Breast cancer",
+        description="Malignant or benign, from 30 measures of cell nuclei.",
+        config=_usual(DataConfig(source="breast_cancer"), 1, TrainConfig(lr=0.02, schedule="decay", steps=300)),
+    ),
+    "wine": Preset(
+        title="Wine",
+        description="Which of three growers a wine is from, by 13 measures.",
+        config=_usual(DataConfig(source="wine"), 2, TrainConfig(lr=0.02, schedule="decay", steps=300)),
+    ),
+    "linnerud": Preset(
+        title="Linnerud",
+        description="Three exercises and three measures of 20 men: so few that no model can be trusted.",
+        config=_usual(DataConfig(source="linnerud"), 1, TrainConfig(lr=0.02, schedule="decay", steps=300)),
+    ),
 }
+
+# Of data that a person brings: what to start with, whatever they are.
+OWN_TRAIN = TrainConfig(lr=0.02, schedule="decay", steps=600)
 
 
 # Methods whose steps are worth many of Adam's, and how many of them a person would start with.

@@ -9,6 +9,8 @@ from typing import Any
 from ttcore.config import RunConfig
 from ttcore.events import Best, Finished, FullModel, Scores, Started
 from ttcore.results import RunResult, run_result
+from ttcore.scoring import Scoring
+from ttcore.wording import percent
 
 
 def result_object(
@@ -24,8 +26,8 @@ def result_object(
         if full_model is None
         else {
             "parameters": full_model.parameters,
-            "train": _plain(full_model.train),
-            "test": _plain(full_model.test),
+            "train": plain_scores(full_model.train, config.data.scoring),
+            "test": plain_scores(full_model.test, config.data.scoring),
         },
     }
 
@@ -35,16 +37,16 @@ def run_object(result: RunResult) -> dict[str, Any]:
 
     `best` is on the training data, `best_test` what the same cores reach on the test samples.
     """
-    shape = result.config.shape
+    shape, scoring = result.config.shape, result.config.data.scoring
     return {
         "stop_reason": result.stop_reason.value,
         "steps": result.steps,
         "seconds": result.seconds,
         "steps_per_second": result.steps / result.seconds if result.seconds > 0 else 0.0,
-        "train": _plain(result.train),
-        "test": _plain(result.test),
-        "best": _plain(result.best),
-        "best_test": _plain(result.best_test),
+        "train": plain_scores(result.train, scoring),
+        "test": plain_scores(result.test, scoring),
+        "best": plain_scores(result.best, scoring),
+        "best_test": plain_scores(result.best_test, scoring),
         "parameters": shape.num_parameters,
         "parameter_ratio": shape.parameter_ratio,
         "compression": shape.compression,
@@ -58,9 +60,11 @@ def run_object(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _plain(scores: Scores | Best) -> dict[str, Any]:
+def plain_scores(scores: Scores | Best, scoring: Scoring) -> dict[str, Any]:
+    """With the names that loss and score have for this kind of task."""
+    names = {"loss": scoring.loss, "score": scoring.score}
     return {
-        name: value if not isinstance(value, float) or math.isfinite(value) else None
+        names.get(name, name): value if not isinstance(value, float) or math.isfinite(value) else None
         for name, value in asdict(scores).items()
     }
 
@@ -72,27 +76,14 @@ def summary_sentence(config: RunConfig, finished: Finished, full_model: FullMode
         f"{shape.num_parameters:,} parameters, {percent(shape.parameter_ratio)} of the full model's "
         f"{shape.dense_parameters:,}"
     )
+    score = config.data.scoring.score_title
     text = (
-        f"With {size}, the TT layer reached a training R² of {finished.train.r2:.4f} and a test R² of "
-        f"{finished.test.r2:.4f} after {finished.step:,} steps"
+        f"With {size}, the TT layer reached a training {score} of {finished.train.score:.4f} and a test {score} of "
+        f"{finished.test.score:.4f} after {finished.step:,} steps"
     )
     if finished.best.step != finished.step:
-        text += f" (best in training: {finished.best.r2:.4f} at step {finished.best.step:,})"
+        text += f" (best in training: {finished.best.score:.4f} at step {finished.best.step:,})"
     text += "."
     if full_model is not None:
-        text += f" The full model has {full_model.train.r2:.4f} and {full_model.test.r2:.4f}."
+        text += f" The full model has {full_model.train.score:.4f} and {full_model.test.score:.4f}."
     return text
-
-
-def percent(ratio: float) -> str:
-    """0.03516 as "3.52 %"; small ratios keep three digits."""
-    return f"{100 * ratio:.3g} %" if ratio < 10 else f"{100 * ratio:,.0f} %"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -10,21 +10,24 @@ import numpy as np
 from ttcore.config import RunConfig
 from ttcore.events import Best, Finished, Scores, Started, StopReason
 
-BaselineKind = Literal["full", "ridge", "low_rank", "low_rank_ridge"]
+BaselineKind = Literal["full", "ridge", "low_rank", "low_rank_ridge", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A linear model in closed form, without bias, on the same data as the TT layers it stands beside.
+    """A linear model on the same data as the TT layers it stands beside. A bias is not counted.
 
     "full": least squares with the full weight matrix, of least norm; "ridge": the same with a penalty;
-    "low_rank": the best weight of its rank, of least norm; "low_rank_ridge": the same with a penalty.
+    "low_rank": the best weight of its rank, of least norm; "low_rank_ridge": the same with a penalty; "constant": what
+    is predicted without a look at the inputs, the mean of the training targets or the shares of the classes.
+    Of classes "full" and "low_rank" are logistic regressions, and "ridge" is ridge regression of the one-hot targets:
+    it predicts no probabilities, so its loss is NaN.
     """
 
     kind: BaselineKind
     # The weight's rank; None for a full matrix.
     rank: int | None = None
-    # in_features x out_features, or rank x (in_features + out_features).
+    # in_features x out_features, or rank x (in_features + out_features); 0 of the constant.
     parameters: int
     # The ridge penalty on the squared norm of the weight, chosen by cross-validation; None without one.
     penalty: float | None = None
@@ -57,7 +60,7 @@ class RunResult:
     cores: tuple[np.ndarray, ...] = ()
     # Training loss t after t updates: (losses,), in the run's number format.
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    # (points, 6): step, seconds, train mse, train R², test mse, test R².
+    # (points, 6): step, seconds, train loss, train score, test loss, test score.
     measured: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ttcore.checks import show
-from ttcore.cores import apply, checked_train
+from ttcore.cores import checked_train
 from ttcore.datasets import Dataset
 from ttcore.errors import InputError
 from ttcore.events import Scores
-from ttcore.metrics import scores
 from ttcore.rounding import Rounded, round_cores
 from ttcore.shapes import TTShape, replace_ranks
 
@@ -56,10 +55,7 @@ def score_rounded(rounded: Rounded, shape: TTShape, dataset: Dataset) -> Rounded
             "the layer was trained on"
         )
     shape = replace_ranks(shape, rounded.ranks)
-    train, test = (
-        scores(apply(rounded.cores, x, shape.in_features, shape.out_features), y)
-        for x, y in ((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test))
-    )
+    train, test = dataset.layer_scores(rounded.cores, shape.in_features, shape.out_features)
     return RoundedScores(
         ranks=rounded.ranks,
         parameters=shape.num_parameters,

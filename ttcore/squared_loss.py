@@ -34,22 +34,29 @@ class TrainingData:
     """The training batch in the forms that the losses want, each made once when it is first asked for.
 
     x: (B, in_features); y: (B, out_features).
+    changing: other samples will be written over those in the attributes x, padded to (B, M), and y: their columns are
+        views then, not copies, and the losses must be told by samples_changed(). Not for the plan "gram".
+    offset: what is added to the logits of a classifier, (out_features,); None for a regression.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, shape: TTShape) -> None:
+    def __init__(
+        self, x: Tensor, y: Tensor, shape: TTShape, changing: bool = False, offset: Tensor | None = None
+    ) -> None:
         surplus = shape.padded_in_features - shape.in_features
         self.x = functional.pad(x, (0, surplus)) if surplus else x
         self.y = y
+        self.changing = changing
+        self.offset = offset
 
     @cached_property
     def x_columns(self) -> Tensor:
-        """xᵀ laid out by features, (M, B)."""
-        return self.x.T.contiguous()
+        """xᵀ, (M, B); laid out by features unless the samples change."""
+        return self.x.T if self.changing else self.x.T.contiguous()
 
     @cached_property
     def y_columns(self) -> Tensor:
-        """yᵀ, (out_features, B)."""
-        return self.y.T.contiguous()
+        """yᵀ, (out_features, B); laid out by outputs unless the samples change."""
+        return self.y.T if self.changing else self.y.T.contiguous()
 
     @cached_property
     def gram(self) -> Tensor:
@@ -93,6 +100,9 @@ class SquaredLoss:
     def __call__(self) -> Tensor:
         """The losses, (R,); the gradient is written."""
         raise NotImplementedError
+
+    def samples_changed(self) -> None:
+        """Other samples were written over those of the data, which was made for that: take in what is derived."""
 
 
 class Joint:
@@ -145,7 +155,7 @@ def _columns(core: Tensor) -> Tensor:
     return core.view(core.shape[0], -1, core.shape[4])
 
 
-class _HalfTrains(SquaredLoss):
+class HalfTrains(SquaredLoss):
     """Builds the weight from the half-trains left and right of one bond, and takes its gradient back to the cores.
 
     The halves are permuted before they are multiplied, so that the large matrix comes out in order and never is.
@@ -204,7 +214,7 @@ def _right_view(joint: Tensor) -> Tensor:
 class _ByRows:
     """The way back from the gradient of stacked weights, (R, N, M), to the cores: block by block."""
 
-    def __init__(self, halves: _HalfTrains) -> None:
+    def __init__(self, halves: HalfTrains) -> None:
         runs = halves.runs
         (m_left, ms_left), (m_right, ms_right) = halves._m_left, halves._m_right
         (n_left, ns_left), (n_right, ns_right) = halves._n_left, halves._n_right
@@ -238,7 +248,7 @@ class _ByColumns:
     modes of the other at once; the terms that do not belong together are left out by zeros in a constant factor.
     """
 
-    def __init__(self, halves: _HalfTrains) -> None:
+    def __init__(self, halves: HalfTrains) -> None:
         (m_left, ms_left), (m_right, ms_right) = halves._m_left, halves._m_right
         (n_left, ns_left), (n_right, ns_right) = halves._n_left, halves._n_right
         rank, outputs = halves._rank, n_left * n_right
@@ -283,7 +293,7 @@ class _ByColumns:
         ]
 
 
-class WeightLoss(_HalfTrains):
+class WeightLoss(HalfTrains):
     """The weight rebuilt, and two products with the samples: one for the predictions, one for the gradient.
 
     Both take the samples as xᵀ: a copy laid out the other way would not stay in the cache beside it. One run's products
@@ -298,54 +308,78 @@ class WeightLoss(_HalfTrains):
         by_columns = gradient_by_columns(runs, *halves, shape.ranks[cut - 1])
         parts = gcd(shape.in_modes[0], torch.get_num_threads()) if by_columns and not flat.is_cuda else 1
         super().__init__(stack, flat, gradient, data, plan, parts)
-        # The error is taken times this, so that the sum of its squares is the loss.
-        self._scale = self.entries**-0.5
         self._losses = flat.new_empty(runs)
         self._calls = [*self.build_weight, *(self._in_parts(parts) if by_columns else self._at_once())]
 
     def _in_parts(self, parts: int) -> list[Call]:
         """For one run: the gradient of its weight comes out transposed, part after part."""
-        outputs, columns, scale = self.shape.out_features, self.data.x_columns, self._scale
+        outputs, columns = self.shape.out_features, self.data.x_columns
         back = _ByColumns(self)
         weight, inputs = self.parts[:, :outputs], columns.view(parts, -1, columns.shape[1])
         gradient = back.weight_gradient.view(parts, -1, back.weight_gradient.shape[1])[:, :, :outputs]
         terms = columns.new_empty(parts, outputs, columns.shape[1])
         error = columns.new_empty(terms.shape[1:])
-        targets = torch.zeros_like(terms)
-        targets[0] = self.data.y_columns * -scale
+        added = torch.zeros_like(terms)
+        self._added = added[:1]
+        self._write_added()
         errors = error.T.expand(parts, -1, -1)
+        forward, backward = self._scales()
         return [
-            partial(torch.baddbmm, targets, weight, inputs, alpha=scale, out=terms),
+            partial(torch.baddbmm, added, weight, inputs, alpha=forward, out=terms),
             partial(torch.sum, terms, 0, out=error),
-            partial(torch.dot, error.view(-1), error.view(-1), out=self._losses[0]),
-            partial(torch.baddbmm, gradient, inputs, errors, beta=0, alpha=2 * scale, out=gradient),
+            *self._error_calls(error[None]),
+            partial(torch.baddbmm, gradient, inputs, errors, beta=0, alpha=backward, out=gradient),
             *back.calls,
         ]
 
     def _at_once(self) -> list[Call]:
         """For any number of runs and outputs: all weights are rows of one matrix."""
-        runs, outputs, columns, scale = self.runs, self.shape.out_features, self.data.x_columns, self._scale
+        runs, outputs, columns = self.runs, self.shape.out_features, self.data.x_columns
         rows = runs * outputs
         back = _ByRows(self)
         whole = back.weight_gradient
         error = columns.new_empty(rows, columns.shape[1])
-        targets = self.data.y_columns.repeat(runs, 1) * -scale
+        added = torch.empty_like(error)
+        self._added = added.view(runs, outputs, -1)
+        self._write_added()
         # Surplus outputs lie between those of one run and the next: then the products work on copies without them.
         apart = runs > 1 and self.shape.padded_out_features > outputs
         if apart:
             weight, gradient = (columns.new_empty(rows, len(columns)) for _ in range(2))
         else:
             weight, gradient = self.weight_view.reshape(rows, -1), whole.view(-1, whole.shape[2])[:rows]
-        each = error.view(runs, -1)
+        forward, backward = self._scales()
         calls: list[Call] = [
-            partial(torch.addmm, targets, weight, columns, alpha=scale, out=error),
-            partial(torch.linalg.vecdot, each, each, out=self._losses),
-            partial(torch.addmm, gradient, error, columns.T, beta=0, alpha=2 * scale, out=gradient),
+            partial(torch.addmm, added, weight, columns, alpha=forward, out=error),
+            *self._error_calls(error.view(self._added.shape)),
+            partial(torch.addmm, gradient, error, columns.T, beta=0, alpha=backward, out=gradient),
         ]
         if apart:
             calls.insert(0, partial(weight.view(self.weight_view.shape).copy_, self.weight_view))
             calls.append(partial(whole[:, :outputs].copy_, gradient.view(self.weight_view.shape)))
         return [*calls, *back.calls]
+
+    # What makes it the squared loss: W xᵀ times a scale plus `_added` becomes the error, and the error times xᵀ times
+    # another scale is the gradient of the weight.
+
+    def _scales(self) -> tuple[float, float]:
+        """The error is taken times the first, so that the sum of its squares is the loss."""
+        scale = self.entries**-0.5
+        return scale, 2 * scale
+
+    def _write_added(self) -> None:
+        """Fill `_added`, (R, out_features, B)."""
+        self._added.copy_(self.data.y_columns).mul_(-self._scales()[0])
+
+    def _error_calls(self, error: Tensor) -> list[Call]:
+        """Write `_losses` from the sums in `error`, (R, out_features, B), and leave the error there."""
+        if self.runs == 1:
+            return [partial(torch.dot, error.view(-1), error.view(-1), out=self._losses[0])]
+        each = error.view(self.runs, -1)
+        return [partial(torch.linalg.vecdot, each, each, out=self._losses)]
+
+    def samples_changed(self) -> None:
+        self._write_added()
 
     def __call__(self) -> Tensor:
         for call in self._calls:
@@ -353,7 +387,7 @@ class WeightLoss(_HalfTrains):
         return self._losses
 
 
-class GramLoss(_HalfTrains):
+class GramLoss(HalfTrains):
     """The weight rebuilt, and one product with xᵀx, whose size does not depend on the number of samples. In float64."""
 
     def __init__(self, stack: Stack, flat: Tensor, gradient: Tensor, data: TrainingData, plan: Plan) -> None:
@@ -372,6 +406,9 @@ class GramLoss(_HalfTrains):
         for call in self._back.calls:
             call()
         return loss.to(self.gradient.dtype)
+
+    def samples_changed(self) -> None:
+        raise NotImplementedError("xᵀx is prepared for samples that stay")
 
 
 class SweepLoss(SquaredLoss):
@@ -405,19 +442,23 @@ class SweepLoss(SquaredLoss):
             state = _product(matrix, given)
             tape.append((matrix, given))
             done *= n
-        error = state.reshape(samples, done)
-        if done > self.shape.out_features:
-            error = error.clone()
-            error[:, self.shape.out_features :] = 0
-        error[:, : self.shape.out_features] -= self.data.y
-        loss = error.square().sum().div_(self.entries)
-        gradient = error.mul_(2 / self.entries)
+        loss, gradient = self._loss_and_gradient(state.reshape(samples, done))
         for joint, (matrix, given) in reversed(list(zip(joints, tape, strict=True))):
             gradient = gradient.view(given.shape[0], matrix.shape[0], given.shape[2])
             self._take_back(joint, _outer(gradient, given))
             if joint is not joints[0]:
                 gradient = _product(matrix.T, gradient)
         return loss
+
+    def _loss_and_gradient(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a run, and its gradient by the run's outputs, (B, N), zero in surplus ones."""
+        wanted = self.shape.out_features
+        error = outputs
+        if outputs.shape[1] > wanted:
+            error = outputs.clone()
+            error[:, wanted:] = 0
+        error[:, :wanted] -= self.data.y
+        return error.square().sum().div_(self.entries), error.mul_(2 / self.entries)
 
     def _matrix(self, joint: Joint) -> tuple[Tensor, tuple[int, int, int]]:
         """The joint core as the matrix that the sweep multiplies by: (n s, r m) from the left, (r n, m s) else."""

@@ -269,7 +269,7 @@ class Sweep:
             if not isinstance(error, InputError) and self._attempts[number] < ATTEMPTS:
                 self._waiting.appendleft(number)
             elif number == _BASELINES:
-                self._note = f" The closed-form models could not be solved: {error or type(error).__name__}"
+                self._note = f" The models to compare with could not be fitted: {error or type(error).__name__}"
             else:
                 self._estimate_done += self.plan.seconds[number]
                 sentence = str(error) or f"the worker was lost ({type(error).__name__})"

@@ -90,7 +90,7 @@ class SweepConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    # Empty: the teacher's, or the preset's, number of cores.
+    # Empty: the usual modes of the data.
     factorizations: tuple[Factorization, ...] = ()
     # One rank for all bonds each.
     ranks: tuple[int, ...] = tuple(range(1, 9))
@@ -101,9 +101,9 @@ class SweepConfig:
 
     def __post_init__(self) -> None:
         train = self.train
-        teacher = Factorization(self.data.teacher_in_modes, self.data.teacher_out_modes)
+        usual = Factorization(*self.data.usual_modes)
         grid: dict[str, tuple[Any, ...]] = {
-            "factorizations": _entries(self.factorizations, "factorizations", _factorization, (teacher,)),
+            "factorizations": _entries(self.factorizations, "factorizations", _factorization, (usual,)),
             "ranks": _entries(self.ranks, "ranks", lambda rank: positive_integer(rank, "ranks")),
             "seeds": _entries(self.seeds, "seeds", lambda seed: whole(seed, "seeds", 0, MAX_SEED)),
             "rates": _entries(self.rates, "rates", _rate, (train.lr,)),

@@ -11,12 +11,13 @@ from pprint import pformat
 from typing import Any
 
 from ttcore.checks import shown
-from ttcore.config import RunConfig, checked_mapping
+from ttcore.config import DataConfig, RunConfig, checked_mapping
 from ttcore.errors import InputError
 from ttcore.events import Best, Scores, StopReason
 from ttcore.parse import show_modes
-from ttcore.report import run_object
+from ttcore.report import plain_scores, run_object
 from ttcore.results import Baseline, RunResult
+from ttcore.scoring import Scoring
 from ttcore.sweep import SweepSnapshot
 from ttcore.sweep_config import Factorization, SweepConfig
 from ttcore.sweep_plan import SweepPlan
@@ -24,7 +25,7 @@ from ttcore.sweep_plan import SweepPlan
 
 def run_row(result: RunResult) -> dict[str, Any]:
     """A run as one flat row."""
-    config, shape = result.config, result.config.shape
+    config, shape, scoring = result.config, result.config.shape, result.config.data.scoring
     return {
         "model": "tt",
         "factorization": Factorization(config.in_modes, config.out_modes).label,
@@ -39,15 +40,15 @@ def run_row(result: RunResult) -> dict[str, Any]:
         "parameters": shape.num_parameters,
         "parameter_ratio": shape.parameter_ratio,
         "compression": shape.compression,
-        "train_mse": result.train.mse,
-        "train_r2": result.train.r2,
-        "test_mse": result.test.mse,
-        "test_r2": result.test.r2,
+        f"train_{scoring.loss}": result.train.loss,
+        f"train_{scoring.score}": result.train.score,
+        f"test_{scoring.loss}": result.test.loss,
+        f"test_{scoring.score}": result.test.score,
         "best_step": result.best.step,
-        "best_train_mse": result.best.mse,
-        "best_train_r2": result.best.r2,
-        "best_test_mse": result.best_test.mse,
-        "best_test_r2": result.best_test.r2,
+        f"best_train_{scoring.loss}": result.best.loss,
+        f"best_train_{scoring.score}": result.best.score,
+        f"best_test_{scoring.loss}": result.best_test.loss,
+        f"best_test_{scoring.score}": result.best_test.score,
         "steps": result.steps,
         "stop_reason": result.stop_reason.value,
         "seconds": result.seconds,
@@ -57,27 +58,27 @@ def run_row(result: RunResult) -> dict[str, Any]:
     }
 
 
-def baseline_row(model: Baseline, dense_parameters: int) -> dict[str, Any]:
+def baseline_row(model: Baseline, data: DataConfig) -> dict[str, Any]:
     """A model to compare with as a row of the same columns, what it has not left out."""
+    dense_parameters, scoring = data.in_features * data.out_features, data.scoring
     return {
         "model": model.kind,
         "rank": model.rank,
         "penalty": model.penalty,
         "parameters": model.parameters,
         "parameter_ratio": model.parameters / dense_parameters,
-        "compression": dense_parameters / model.parameters,
-        "train_mse": model.train.mse,
-        "train_r2": model.train.r2,
-        "test_mse": model.test.mse,
-        "test_r2": model.test.r2,
+        "compression": dense_parameters / model.parameters if model.parameters else None,
+        f"train_{scoring.loss}": model.train.loss,
+        f"train_{scoring.score}": model.train.score,
+        f"test_{scoring.loss}": model.test.loss,
+        f"test_{scoring.score}": model.test.score,
     }
 
 
 def sweep_csv(sweep: SweepSnapshot) -> str:
     """One row a run in the order of the grid, then one a model to compare with."""
-    dense = sweep.config.data.in_features * sweep.config.data.out_features
     rows = [run_row(result) for _, result in sorted(sweep.results.items())]
-    rows += [baseline_row(model, dense) for model in sweep.baselines]
+    rows += [baseline_row(model, sweep.config.data) for model in sweep.baselines]
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
@@ -105,16 +106,12 @@ def sweep_object(sweep: SweepSnapshot) -> dict[str, Any]:
                 "rank": model.rank,
                 "penalty": model.penalty,
                 "parameters": model.parameters,
-                "train": _finite(model.train),
-                "test": _finite(model.test),
+                "train": plain_scores(model.train, sweep.config.data.scoring),
+                "test": plain_scores(model.test, sweep.config.data.scoring),
             }
             for model in sweep.baselines
         ],
     }
-
-
-def _finite(scores: Scores) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in vars(scores).items()}
 
 
 def read_sweep(text: str) -> tuple[SweepConfig, list[RunResult]]:
@@ -132,8 +129,10 @@ def _read_run(value: object) -> RunResult:
     run = checked_mapping(value, "a saved run", None)
     try:
         best = run["best"]
+        config = RunConfig.from_json(run["config"])
+        names = config.data.scoring
         return RunResult(
-            config=RunConfig.from_json(run["config"]),
+            config=config,
             device=str(run["device"]),
             device_name=str(run["device_name"]),
             threads=int(run["threads"]),
@@ -142,10 +141,10 @@ def _read_run(value: object) -> RunResult:
             stop_reason=StopReason(run["stop_reason"]),
             steps=int(run["steps"]),
             seconds=_number(run["seconds"]),
-            train=_scores(run["train"]),
-            test=_scores(run["test"]),
-            best=Best(mse=_number(best["mse"]), r2=_number(best["r2"]), step=int(best["step"])),
-            best_test=_scores(run["best_test"]),
+            train=_scores(run["train"], names),
+            test=_scores(run["test"], names),
+            best=Best(loss=_number(best[names.loss]), score=_number(best[names.score]), step=int(best["step"])),
+            best_test=_scores(run["best_test"], names),
         )
     except InputError:
         raise
@@ -153,8 +152,8 @@ def _read_run(value: object) -> RunResult:
         raise InputError(f"a saved run lacks what every run has, or has it in another form: {shown(error)}") from None
 
 
-def _scores(value: Mapping[str, Any]) -> Scores:
-    return Scores(mse=_number(value["mse"]), r2=_number(value["r2"]))
+def _scores(value: Mapping[str, Any], names: Scoring) -> Scores:
+    return Scores(loss=_number(value[names.loss]), score=_number(value[names.score]))
 
 
 def _number(value: Any) -> float:
@@ -170,6 +169,7 @@ def places_of(results: Sequence[RunResult], plan: SweepPlan) -> dict[int, RunRes
 def sweep_script(config: SweepConfig) -> str:
     """A program that repeats the sweep with ttcore and prints medians over seeds, fewest parameters first."""
     settings = pformat(config.to_json(), width=100, sort_dicts=False)
+    score = config.data.scoring.score_title
     return f'''"""Repeats a sweep of {config.asked:,} tensor-train layers; needs the package ttcore on its path."""
 
 from statistics import median
@@ -180,18 +180,18 @@ CONFIG = SweepConfig.from_json(
 {_indented(settings)}
 )
 
-scores = {{}}  # (parameters, modes, ranks, optimizer, rate) -> (train R², test R²) of each seed
+scores = {{}}  # (parameters, modes, ranks, optimizer, rate) -> (train {score}, test {score}) of each seed
 for result in run_sweep(CONFIG):
     run, shape, how = result.config, result.config.shape, result.config.train
     key = (shape.num_parameters, f"{{run.in_modes}} -> {{run.out_modes}}", shape.ranks, how.optimizer, how.lr)
-    scores.setdefault(key, []).append((result.train.r2, result.test.r2))
-    print(f"{{shape.num_parameters:>9,}} parameters, seed {{how.seed}}: train R² {{result.train.r2:.4f}}, "
-          f"test R² {{result.test.r2:.4f}}", flush=True)
+    scores.setdefault(key, []).append((result.train.score, result.test.score))
+    print(f"{{shape.num_parameters:>9,}} parameters, seed {{how.seed}}: train {score} {{result.train.score:.4f}}, "
+          f"test {score} {{result.test.score:.4f}}", flush=True)
 
 print("\\nmedians over seeds")
 for (parameters, modes, ranks, optimizer, rate), values in sorted(scores.items()):
     train, test = (median(column) for column in zip(*values))
-    print(f"{{parameters:>9,}} parameters  train R² {{train:.4f}}  test R² {{test:.4f}}  "
+    print(f"{{parameters:>9,}} parameters  train {score} {{train:.4f}}  test {score} {{test:.4f}}  "
           f"{{modes}} ranks {{ranks}} {{optimizer}} {{rate:g}}")
 '''
 

@@ -8,7 +8,7 @@ from itertools import product
 from math import ceil
 
 from ttcore.config import RunConfig
-from ttcore.planning import check_memory, plan_contraction
+from ttcore.planning import check_memory, fixed_samples, plan_contraction
 from ttcore.shapes import TTShape, stacked_shape
 from ttcore.sweep_config import WITHOUT_RATE, Factorization, SweepConfig, show_numbers
 
@@ -117,21 +117,21 @@ def chunk_seconds(runs: Sequence[RunConfig]) -> float:
     """About how long runs that train as one take."""
     first = runs[0]
     shape = stacked_shape([run.shape for run in runs])
-    samples = first.data.train_samples
+    samples = first.batch
     steps = max(run.train.steps for run in runs)
     match first.train.optimizer:
         case "als":
             step = _least_squares_seconds(shape, samples)
         case "lbfgs":
-            step = _EVALUATIONS * step_seconds(shape, samples)
+            step = _EVALUATIONS * step_seconds(shape, samples, fixed=fixed_samples(first))
         case _:
-            step = step_seconds(shape, samples, len(runs))
+            step = step_seconds(shape, samples, len(runs), fixed=fixed_samples(first))
     return _CHUNK_OVERHEAD + steps * step
 
 
-def step_seconds(shape: TTShape, samples: int, runs: int = 1) -> float:
-    """A step of Adam for so many runs as one."""
-    plan = plan_contraction(shape, samples, training=True, fixed_samples=True, runs=runs)
+def step_seconds(shape: TTShape, samples: int, runs: int = 1, fixed: bool = True) -> float:
+    """A step of Adam for so many runs as one; fixed: with the same samples at every step, and a squared loss."""
+    plan = plan_contraction(shape, samples, training=True, fixed_samples=fixed, runs=runs)
     return _STEP_OVERHEAD + plan.seconds
 
 

@@ -8,56 +8,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ttcore import metrics, ttmatrix
+from ttcore import ttmatrix
 from ttcore.alternating import AlternatingLeastSquares
+from ttcore.batches import Batches
 from ttcore.config import RunConfig
 from ttcore.cuda_graph import captured
-from ttcore.datasets import Dataset
-from ttcore.downsample import PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
+from ttcore.downsample import WEIGHT_COLUMNS, WEIGHT_ROWS, pool
 from ttcore.events import Best, Finished, Progress, Scores, StopReason, TrainingState
 from ttcore.first_order import STEPS_AHEAD, FirstOrder
 from ttcore.lbfgs import LBFGS
-from ttcore.planning import Plan, plan_contraction
+from ttcore.planning import fixed_samples, plan_contraction
+from ttcore.samples import Part, Runtime, Samples
 from ttcore.shapes import TTShape
 from ttcore.squared_loss import TrainingData
 from ttcore.stack import Stack
 
 Method = FirstOrder | LBFGS | AlternatingLeastSquares
 
-
-@dataclass(frozen=True)
-class Runtime:
-    """What runs leave open, decided once."""
-
-    device: torch.device
-    dtype: torch.dtype
-    threads: int
-    # For the training batch of all runs together.
-    plan: Plan
-    # The most elements that any plan may take.
-    room: int
-    # Steps between two looks at the losses.
-    look_every: int
+# Steps between two looks at a score that the loss tells nothing of.
+LOOK_AT_SCORES_EVERY = 25
 
 
-class Samples:
-    """The data set on the device, with what every evaluation needs of it."""
-
-    def __init__(self, dataset: Dataset, shape: TTShape, runtime: Runtime) -> None:
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.tensor(array, dtype=runtime.dtype, device=runtime.device)
-
-        self.x_train, self.y_train = tensor(dataset.x_train), tensor(dataset.y_train)
-        self.x_test, self.y_test = tensor(dataset.x_test), tensor(dataset.y_test)
-        self.train_spread = metrics.spread(dataset.y_train)
-        self.test_spread = metrics.spread(dataset.y_test)
-        self.training = TrainingData(self.x_train, self.y_train, shape)
+def looks_at_scores(config: RunConfig) -> bool:
+    """Whether a run's target is a score that its losses tell nothing of."""
+    return config.train.target is not None and config.data.task_kind == "classification"
 
 
 @dataclass
@@ -69,7 +49,9 @@ class RunRecord:
     step: int = 0
     # Training time before this process took it up.
     seconds_before: float = 0.0
-    best: Best = field(default_factory=lambda: Best(mse=math.inf, r2=-math.inf, step=0))
+    best: Best = field(default_factory=lambda: Best(loss=math.inf, score=-math.inf, step=0))
+    # The last of these whose score is known.
+    scored_best: Best = field(default_factory=lambda: Best(loss=math.inf, score=-math.inf, step=0))
     # Losses that no report has told yet, and the step of the first of them.
     losses: list[float] = field(default_factory=list)
     first: int = 0
@@ -82,9 +64,14 @@ class RunRecord:
     def shape(self) -> TTShape:
         return self.config.shape
 
-    def meets_target(self, r2: float) -> bool:
-        target = self.config.train.target_r2
-        return target is not None and r2 >= target
+    @property
+    def looks_at_scores(self) -> bool:
+        """Whether it takes a look at the predictions to see that the target is met."""
+        return looks_at_scores(self.config)
+
+    def meets_target(self, score: float) -> bool:
+        target = self.config.train.target
+        return target is not None and score >= target
 
 
 class Trainer:
@@ -112,7 +99,7 @@ class Trainer:
         for run, state in zip(self.runs, states, strict=True):
             if state is not None:
                 run.step = run.first = state.step
-                run.seconds_before, run.best = state.seconds, state.best
+                run.seconds_before, run.best, run.scored_best = state.seconds, state.best, state.best
 
         starts = [self._start(config, state) for config, state in zip(configs, states, strict=True)]
         best = [
@@ -120,6 +107,8 @@ class Trainer:
             for state, start in zip(states, starts, strict=True)
         ]
         stack = Stack([config.shape for config in configs])
+        first = configs[0]
+        self._batches = Batches(samples, first.shape, first.batch, first.train.seed) if first.is_batched else None
         self._method = self._new_method(stack, starts)
         if any(states):
             self._method.load([self._optimizer_state(state) for state in states])
@@ -146,7 +135,7 @@ class Trainer:
 
     def _new_method(self, stack: Stack, starts: Sequence[Tensor]) -> Method:
         trains = [run.config.train for run in self.runs]
-        data, plan = self._samples.training, self._runtime.plan
+        data, plan = self._training_data, self._runtime.plan
         match trains[0].optimizer:
             case "lbfgs":
                 return LBFGS(stack, starts, data, plan)
@@ -155,11 +144,16 @@ class Trainer:
             case _:
                 return FirstOrder(trains, stack, starts, data, plan, on_device=self._blind)
 
+    @property
+    def _training_data(self) -> TrainingData:
+        """What a step sees."""
+        return self._batches.data if self._batches is not None else self._samples.training
+
     def _keep_track(self, best: Tensor, good: Tensor) -> None:
         """Where the best and the last good parameters are kept, and losses that the host has not read yet."""
         device, runs = good.device, len(self.runs)
         self._best_flat, self._good_flat = best, good
-        self._best_loss = good.new_tensor([run.best.mse for run in self.runs])
+        self._best_loss = good.new_tensor([run.best.loss for run in self.runs])
         self._finite = torch.ones(runs, dtype=torch.bool, device=device)
         self._unread = good.new_zeros(self._runtime.look_every, runs)
         self._unread_next = torch.zeros(1, dtype=torch.int64, device=device)
@@ -180,8 +174,13 @@ class Trainer:
         self._seconds += time.perf_counter() - began
 
     def _advance_looking(self) -> None:
-        losses = self._method.losses()
-        self._note_values(losses.tolist())
+        if self._batches is None:
+            losses = self._method.losses()
+            self._note_values(losses.tolist())
+            self._look_at_scores()
+        else:
+            losses = self._batch_losses(self._batches)
+            self._note_batch_values(losses.tolist())
         self._set_ended_aside()
         if not self.runs:
             return
@@ -240,12 +239,56 @@ class Trainer:
     def _note_value(self, run: RunRecord, value: float, step: int) -> bool:
         """Whether it is the best so far."""
         run.losses.append(value)
-        r2 = self._train_r2(value)
-        run.reason = StopReason.TARGET_REACHED if run.meets_target(r2) else None
-        if value >= run.best.mse:
+        score = self._samples.score_of_loss(value)
+        run.reason = StopReason.TARGET_REACHED if run.meets_target(score) else None
+        if value >= run.best.loss:
             return False
-        run.best = Best(mse=value, r2=r2, step=step)
+        run.best = Best(loss=value, score=score, step=step)
+        if not math.isnan(score):
+            run.scored_best = run.best
         return True
+
+    def _batch_losses(self, batches: Batches) -> Tensor:
+        """The losses on the samples of this step."""
+        assert isinstance(self._method, FirstOrder), "other methods need all samples"
+        batches.take(self.runs[0].step)
+        self._method.samples_changed()
+        return self._method.losses()
+
+    def _note_batch_values(self, values: Sequence[float]) -> None:
+        """Remember losses on a part of the samples; which cores are best is judged on all, at the end of each epoch."""
+        assert self._batches is not None
+        judged = self.runs[0].step % self._batches.per_epoch == 0
+        for row, run in enumerate(self.runs):
+            if not math.isfinite(values[row]):
+                self._revert(row, run.step)
+                continue
+            run.losses.append(values[row])
+            self._good_flat[row].copy_(self._method.flat[row])
+            if judged:
+                scores = self._samples.scores(self._own_cores(row), run.shape, "train")
+                run.reason = StopReason.TARGET_REACHED if run.meets_target(scores.score) else None
+                if scores.loss < run.best.loss:
+                    run.best = run.scored_best = Best(loss=scores.loss, score=scores.score, step=run.step)
+                    self._best_flat[row].copy_(self._method.flat[row])
+
+    def _own_cores(self, row: int) -> list[Tensor]:
+        """A run's present cores, at its own ranks."""
+        return _cores(self._method.stack.own_parameters(self._method.flat, row), self.runs[row].shape)
+
+    def _look_at_scores(self) -> None:
+        """Now and then, whether a run has met a target that its loss tells nothing of."""
+        for row, run in enumerate(self.runs):
+            if run.looks_at_scores and run.step % LOOK_AT_SCORES_EVERY == 0 and run.reason is None:
+                score = self._samples.scores(self._own_cores(row), run.shape, "train").score
+                run.reason = StopReason.TARGET_REACHED if run.meets_target(score) else None
+
+    def _score_best(self, run: RunRecord, vector: Tensor) -> None:
+        """Measure the best score where the loss tells nothing of it; vector: the best parameters."""
+        if math.isnan(run.best.score):
+            score = self._samples.scores(_cores(vector, run.shape), run.shape, "train").score
+            run.best = replace(run.best, score=score)
+        run.scored_best = run.best
 
     def _read_back(self) -> None:
         """Take the losses that still lie on the device; the parameters kept there are right for each of them."""
@@ -314,15 +357,15 @@ class Trainer:
         smaller = Stack([run.shape for run in self.runs])
         plan = plan_contraction(
             smaller.shape,
-            len(self._samples.y_train),
+            self.runs[0].config.batch,
             training=True,
-            fixed_samples=True,
+            fixed_samples=fixed_samples(self.runs[0].config),
             runs=len(smaller),
             device=ttmatrix.device_class(self._runtime.device),
             peak_elements=self._runtime.room,
         )
         assert isinstance(self._method, FirstOrder), "other methods train one run at a time"
-        self._method = self._method.kept(rows, smaller, self._samples.training, plan)
+        self._method = self._method.kept(rows, smaller, self._training_data, plan)
         self._keep_track(smaller.pack(best), smaller.pack(good))
 
     # ---- what there is to tell --------------------------------------------------------------------------------------
@@ -336,16 +379,17 @@ class Trainer:
         train = test = None
         if measure:
             train, test = self._measure(run)
-            if not math.isfinite(train.mse):
+            if not math.isfinite(train.loss):
                 self._undo_last_update(run)
                 train, test = self._measure(run)
+            self._score_best(run, self._best_vector(run))
         event = Progress(
             run=run.number,
             first=run.first,
             step=run.step,
             losses=np.array(run.losses, dtype=np.float64),
             seconds=self._seconds_of(run),
-            best=run.best,
+            best=run.scored_best if math.isfinite(run.scored_best.loss) else run.best,
             train=train,
             test=test,
         )
@@ -379,16 +423,14 @@ class Trainer:
         assert run.reason is not None
         samples, shape = self._samples, run.shape
         train, test = self._measure(run)
-        if train.mse < run.best.mse:
-            run.best = Best(mse=train.mse, r2=train.r2, step=run.step)
+        if train.loss < run.best.loss:
+            run.best = Best(loss=train.loss, score=train.score, step=run.step)
             run.vectors["best"] = run.vectors["last"]
+        self._score_best(run, run.vectors["best"])
         cores, best_cores = (_cores(run.vectors[name], shape) for name in ("last", "best"))
-        best_test = test
-        if run.best.step != run.step:
-            mse = self._mse(best_cores, shape, samples.x_test, samples.y_test)
-            best_test = Scores(mse=mse, r2=metrics.r2(mse, samples.test_spread))
-        parts = {"train": (samples.x_train, samples.y_train), "test": (samples.x_test, samples.y_test)}
-        predictions = {name: _points(self._predict(cores, shape, x), y) for name, (x, y) in parts.items() if pictures}
+        best_test = test if run.best.step == run.step else samples.scores(best_cores, shape, "test")
+        pictured: tuple[Part, ...] = ("train", "test") if pictures else ()
+        classes = samples.offset is not None
         weight = np.zeros((0, 0))
         if pictures and self._weight_is_small(shape):
             weight = pool(_array(ttmatrix.to_dense(cores, shape)), WEIGHT_ROWS, WEIGHT_COLUMNS)
@@ -404,7 +446,8 @@ class Trainer:
             cores=tuple(map(_array, cores)),
             best_cores=tuple(map(_array, best_cores)),
             weight=weight,
-            predictions=predictions,
+            predictions={} if classes else {part: samples.points(cores, shape, part) for part in pictured},
+            confusion={part: samples.confusion(cores, shape, part) for part in pictured} if classes else {},
         )
 
     def _seconds_of(self, run: RunRecord) -> float:
@@ -428,29 +471,17 @@ class Trainer:
         else:
             vector = self._method.stack.own_parameters(self._method.flat, self.runs.index(run))
         cores = _cores(vector, shape)
-        train = self._mse(cores, shape, samples.x_train, samples.y_train)
-        test = self._mse(cores, shape, samples.x_test, samples.y_test)
-        return (
-            Scores(mse=train, r2=self._train_r2(train)),
-            Scores(mse=test, r2=metrics.r2(test, samples.test_spread)),
-        )
+        return samples.scores(cores, shape, "train"), samples.scores(cores, shape, "test")
 
-    def _mse(self, cores: Sequence[Tensor], shape: TTShape, x: Tensor, y: Tensor) -> float:
-        return torch.nn.functional.mse_loss(self._predict(cores, shape, x), y).item()
-
-    def _predict(self, cores: Sequence[Tensor], shape: TTShape, x: Tensor) -> Tensor:
-        device = ttmatrix.device_class(self._runtime.device)
-        plan = plan_contraction(shape, len(x), device=device, peak_elements=self._runtime.room)
-        with torch.no_grad():
-            return ttmatrix.apply(cores, x, shape, plan)
-
-    def _train_r2(self, mse: float) -> float:
-        return metrics.r2(mse, self._samples.train_spread)
+    def _best_vector(self, run: RunRecord) -> Tensor:
+        if run.reason is not None:
+            return run.vectors["best"]
+        return self._method.stack.own_parameters(self._best_flat, self.runs.index(run))
 
     def _weight_is_small(self, shape: TTShape) -> bool:
         """Whether the dense weight takes no more room than the training inputs do."""
         size = shape.padded_in_features * shape.padded_out_features
-        return size <= max(2**22, self._samples.x_train.numel())
+        return size <= max(2**22, self._samples.train_inputs)
 
 
 # What an optimizer keeps is told apart from the cores by this prefix in a state's arrays.
@@ -464,11 +495,3 @@ def _cores(vector: Tensor, shape: TTShape) -> list[Tensor]:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().copy()
-
-
-def _points(predictions: Tensor, targets: Tensor) -> np.ndarray:
-    """(2, points): actual and predicted entries, evenly picked."""
-    chosen = pick(targets.numel(), PREDICTION_POINTS)
-    actual, predicted = (_array(values).reshape(-1)[chosen] for values in (targets, predictions))
-    with np.errstate(over="ignore"):  # what a diverged run predicts need not fit
-        return np.stack([actual, predicted]).astype(np.float32)

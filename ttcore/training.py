@@ -13,14 +13,15 @@ from dataclasses import replace
 import torch
 
 from ttcore import machine
-from ttcore.baselines import full_model
-from ttcore.config import RunConfig
+from ttcore.config import BY_GRADIENT, RunConfig
 from ttcore.control import Control, Turn
 from ttcore.datasets import load
 from ttcore.errors import InputError
 from ttcore.events import Event, Paused, Started, StopReason, TrainingState
+from ttcore.full_model_thread import FullModelThread
 from ttcore.planning import check_memory
-from ttcore.trainer import Runtime, Samples, Trainer
+from ttcore.samples import Runtime, Samples
+from ttcore.trainer import Trainer, looks_at_scores
 from ttcore.ttmatrix import device_class
 
 # Seconds between events of a run. Each costs the listener a message.
@@ -33,11 +34,10 @@ LONGEST_UNMEASURED = 0.5
 FIRST_SECONDS, FIRST_EVENT_INTERVAL, FIRST_MEASURING_SHARE = 1.0, 0.05, 0.03
 # The full model waits this long after the first event, so that it never delays the first picture.
 FULL_MODEL_DELAY = 0.5
+# Seconds that the end of a run waits for it. What takes longer is found by whoever compares models afterwards.
+FULL_MODEL_PATIENCE = 10.0
 # Steps between two looks at the losses on a device where each look waits for the device.
 LOOK_EVERY_ON_CUDA = 25
-
-# Methods whose runs can share every step.
-_STACKABLE = ("adam", "sgd")
 
 
 def train(
@@ -83,20 +83,23 @@ def train_many(
     """
     control = control or Control()
     states = list(resume_from) if resume_from is not None else [None] * len(configs)
-    groups = [part for group in _alike(configs) for part in _divided(group, configs, default_threads)]
+    groups = [part for group in _alike(configs, states) for part in _divided(group, configs, default_threads)]
     for numbers, runtime in groups:
         together, saved = [configs[n] for n in numbers], [states[n] for n in numbers]
         yield from _train_stack(numbers, together, control, runtime, saved, watched)
 
 
-def _alike(configs: Sequence[RunConfig]) -> list[list[int]]:
+def _alike(configs: Sequence[RunConfig], states: Sequence[TrainingState | None]) -> list[list[int]]:
     """Places of runs that may train as one."""
     groups: dict[object, list[int]] = {}
     for number, config in enumerate(configs):
         train = config.train
         layer = (config.data, config.in_modes, config.out_modes)
         how = (train.optimizer, train.dtype, train.device, train.tf32, train.threads)
-        key: object = (layer, how) if train.optimizer in _STACKABLE else number
+        # Mini-batches are the same samples at the same step.
+        state = states[number]
+        batches = (train.batch_size, train.seed, state.step if state else 0) if config.is_batched else ()
+        key: object = (layer, how, batches) if train.optimizer in BY_GRADIENT else number
         groups.setdefault(key, []).append(number)
     return list(groups.values())
 
@@ -145,6 +148,7 @@ def _train_stack(
         )
     data = configs[0].data
     trainer = Trainer(numbers, configs, runtime, Samples(load(data), configs[0].shape, runtime), states)
+    full = FullModelThread(data)
     # Runs whose full model has been told.
     told = {number for number, state in zip(numbers, states, strict=True) if state and state.full_model_done}
     # Runs that go on had their first picture long ago.
@@ -155,7 +159,9 @@ def _train_stack(
         for run in trainer.take_ended():
             yield trainer.report(run)
             if run.number not in told and run.reason is not StopReason.STOPPED:
-                yield replace(full_model(data), run=run.number)
+                full.start()
+                if (model := full.result(FULL_MODEL_PATIENCE)) is not None:
+                    yield replace(model, run=run.number)
             yield trainer.finish(run, pictures=watched)
         if not trainer.runs:
             return
@@ -190,11 +196,13 @@ def _train_stack(
             yield from events
             if first_event_at is None:
                 first_event_at = last_event_at
-            if now - first_event_at >= FULL_MODEL_DELAY:
-                for run in trainer.runs:
-                    if run.number not in told:
-                        told.add(run.number)
-                        yield replace(full_model(data), run=run.number)
+            if now - first_event_at >= FULL_MODEL_DELAY and len(told) < len(numbers):
+                full.start()
+                if (model := full.result()) is not None:
+                    for run in trainer.runs:
+                        if run.number not in told:
+                            told.add(run.number)
+                            yield replace(model, run=run.number)
 
 
 def resolve(configs: Sequence[RunConfig], default_threads: int | None) -> Runtime:
@@ -207,13 +215,14 @@ def resolve(configs: Sequence[RunConfig], default_threads: int | None) -> Runtim
     plans = check_memory(configs, machine.free_memory())
     if device.type == "cuda":
         plans = check_memory(configs, torch.cuda.mem_get_info(device)[0], device_class(device))
+    blind = train.optimizer in BY_GRADIENT and not any(run.is_batched or looks_at_scores(run) for run in configs)
     return Runtime(
         device=device,
         dtype=getattr(torch, train.dtype),
         threads=train.threads or default_threads or machine.processors(),
         plan=plans.training,
         room=plans.room,
-        look_every=look_every(device) if train.optimizer in _STACKABLE else 1,
+        look_every=look_every(device) if blind else 1,
     )
 
 

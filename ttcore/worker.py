@@ -3,9 +3,10 @@
 Messages are lines of JSON (see wire). In: {"do": "run", "run": id, "config": ..., "state": ..., "speed": ...,
 "steps": ..., "stop": ...}, or {"do": "task", "run": id, "task": name, "arguments": ...} with the same rest (see tasks),
 and for the job in progress "pause", "resume", "step", "speed", "stop". Out: {"ready": ...} once; then for a run
-{"run": id, "event": ...}; for a task {"run": id, ...} with its "fraction" done, the "state" in which it leaves the
-device, or its "value"; {"run": id, "error": sentence, "mend": whether a person can mend it}; and last {"run": id,
-"ended": heard}: how many requests for it were heard. A later one came too late; whoever sent it can tell by counting.
+{"run": id, "event": ...}; for a task {"run": id, ...} with its "fraction" done and perhaps what is "told" of it so far,
+the "state" in which it leaves the device, or its "value"; {"run": id, "error": sentence, "mend": whether a person can
+mend it}; and last {"run": id, "ended": heard}: how many requests for it were heard. A later one came too late; whoever
+sent it can tell by counting.
 
 The process ends when its standard input does, so a server that is killed leaves none behind.
 """
@@ -125,6 +126,14 @@ def _work(job: dict[str, Any], control: Any, threads: int | None) -> Iterator[di
         yield from chunks.train_in_steps(
             control=control, state=job["state"], default_threads=threads, **job["arguments"]
         )
+    elif job["task"] == tasks.compare_with.__name__:
+        from ttcore.comparison import compare_in_steps
+
+        yield from compare_in_steps(control=control, state=job["state"], **job["arguments"])
+    elif job["task"] == tasks.race.__name__:
+        from ttcore.race import race_in_steps
+
+        yield from race_in_steps(control=control, state=job["state"], **job["arguments"])
     else:
         yield {"value": tasks.TASKS[job["task"]](**job["arguments"])}
 

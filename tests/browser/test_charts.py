@@ -18,7 +18,7 @@ from ttcore import DataConfig, TTLinear, load, load_cores
 
 pytestmark = pytest.mark.browser
 
-CHARTS = ("loss_curve", "r2_curve")
+CHARTS = ("loss_curve", "score_curve")
 AXIS_TYPES = "(plot) => [plot._fullLayout.xaxis.type, plot._fullLayout.yaxis.type]"
 
 
@@ -64,7 +64,7 @@ def test_the_chart_node_stays_from_before_the_first_run_on(visit: Visit):
 def test_charts_have_words_for_those_who_do_not_see_them(visit: Visit):
     page = visit(SHORT)
     page.train_and_wait()
-    for key in ("loss_curve", "r2_curve", "predicted_train", "predicted_test", "weight_tt", "weight_full"):
+    for key in ("loss_curve", "score_curve", "predicted_train", "predicted_test", "weight_tt", "weight_full"):
         words = page.chart(key).get_attribute("aria-label")
         assert words is not None and len(words) > 20
     for key in ("network", "size"):
@@ -83,9 +83,9 @@ def test_axes_are_switched(visit: Visit):
     page.page.locator(".st-key-log_loss label").click()
     page.page.wait_for_function(f"() => ({AXIS_TYPES})({_plot('loss_curve')})[1] === 'linear'")
     page.page.get_by_role("radio", name="seconds").click()
-    page.page.wait_for_function(f"() => {_plot('r2_curve')}.layout.xaxis.title.text === 'seconds of training'")
+    page.page.wait_for_function(f"() => {_plot('score_curve')}.layout.xaxis.title.text === 'seconds of training'")
     assert page.last_x() < 10
-    assert page.last_x(key="r2_curve") == page.last_x()
+    assert page.last_x(key="score_curve") == page.last_x()
 
 
 def _plot(key: str) -> str:
@@ -111,7 +111,7 @@ def test_a_kept_run_stays_on_the_chart_beside_the_next(visit: Visit):
     assert lines[shown]["y"] != first["y"]
     expect(page.chart().locator(".legendtext", has_text="lr 0.02")).to_be_visible()
     expect(page.chart().locator(".legendtext", has_text="lr 0.3")).to_be_visible()
-    assert {kept, shown} <= set(page.lines("r2_curve"))
+    assert {kept, shown} <= set(page.lines("score_curve"))
 
 
 def test_a_run_of_the_history_is_kept_and_opened(visit: Visit):

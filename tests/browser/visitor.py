@@ -78,7 +78,7 @@ class Visitor:
         return self.wait_until_drawn()
 
     def wait_until_drawn(self) -> Visitor:
-        self.page.locator(".st-key-r2_curve .tt-live-figure.js-plotly-plot").wait_for()
+        self.page.locator(".st-key-score_curve .tt-live-figure.js-plotly-plot").wait_for()
         self.button("train").wait_for()
         return self
 
