@@ -33,6 +33,11 @@ def draw_advice(data: DataConfig) -> None:
     with st.popover("Suggest modes and ranks", icon=":material/lightbulb:", width="stretch", key="advice"):
         advice = _advise(data.in_features, data.out_features, _current_rank())
         st.markdown(advice.verdict)
+        if any(proposal.order for proposal in advice.proposals):
+            st.caption(
+                "The order of the modes decides which inputs and outputs share a core: two orders have as many weights "
+                "and fit differently. Which one does better only trying tells."
+            )
         _draw_proposals(data, advice)
         _draw_budget(data)
 

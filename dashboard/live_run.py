@@ -13,7 +13,7 @@ from dashboard.session import engine
 from ttcore.config import differing_settings
 from ttcore.engine import RunSnapshot, RunState
 from ttcore.events import StopReason
-from ttcore.scoring import REGRESSION
+from ttcore.scoring import REGRESSION, Scoring
 from ttcore.wording import duration
 
 # Seconds between two pictures; in slow motion every step should be seen.
@@ -23,24 +23,30 @@ CHART_HEIGHT = 290
 _DONE = (StopReason.TARGET_REACHED, StopReason.CONVERGED)
 
 
-def live_run(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes) -> None:
-    """Draw the run, again and again while it moves; without one, the empty charts."""
+def live_run(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes, scoring: Scoring = REGRESSION) -> None:
+    """Draw the run, again and again while it moves; without one, the empty charts.
+
+    scoring: what they will show, by the settings.
+    """
     moving = run is not None and run.state in (RunState.QUEUED, RunState.RUNNING)
     tick = None
     if moving:
         assert run is not None
         tick = SLOW_TICK if run.speed else TICK
-    st.fragment(_draw, run_every=tick)(run.id if run else None, [other.id for other in kept], axes, moving)
+    st.fragment(_draw, run_every=tick)(run.id if run else None, [other.id for other in kept], axes, moving, scoring)
 
 
-def _draw(run_id: str | None, kept_ids: Sequence[str], axes: Axes, moving: bool) -> None:
+def _draw(run_id: str | None, kept_ids: Sequence[str], axes: Axes, moving: bool, usual: Scoring) -> None:
     run = engine().snapshot(run_id) if run_id else None
     if moving and (run is None or run.state not in (RunState.QUEUED, RunState.RUNNING)):
         # Buttons and results belong to the whole page, and so does the end of the ticking.
         st.rerun()
+    kept = [other for other in map(engine().snapshot, kept_ids) if other is not None]
+    first = run or next(iter(kept), None)
+    scoring = first.config.data.scoring if first else usual
     _progress(run)
-    _numbers(run)
-    _curves(run, [other for other in map(engine().snapshot, kept_ids) if other is not None], axes)
+    _numbers(run, scoring)
+    _curves(run, kept, axes, scoring)
 
 
 def _progress(run: RunSnapshot | None) -> None:
@@ -66,8 +72,7 @@ def _progress(run: RunSnapshot | None) -> None:
     st.progress(done, text=text)
 
 
-def _numbers(run: RunSnapshot | None) -> None:
-    scoring = run.config.data.scoring if run is not None else REGRESSION
+def _numbers(run: RunSnapshot | None, scoring: Scoring) -> None:
     measured = run.curve.measured[-1] if run is not None and len(run.curve.measured) else None
     finished = run.finished if run is not None else None
     train = finished.train.score if finished else measured[3] if measured is not None else None
@@ -118,9 +123,7 @@ def _number(label: str, value: str, note: str | None, explained: str, width: int
     st.metric(label, value, delta=note or " ", delta_color="off", delta_arrow="off", help=explained, width=width)
 
 
-def _curves(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes) -> None:
-    first = run or next(iter(kept), None)
-    scoring = first.config.data.scoring if first else REGRESSION
+def _curves(run: RunSnapshot | None, kept: Sequence[RunSnapshot], axes: Axes, scoring: Scoring) -> None:
     alike = [other for other in kept if other.config.data.scoring == scoring]
     others = [other for other in alike if run is None or other.id != run.id]
     names = legend_names([*others, *([run] if run else [])])

@@ -30,7 +30,7 @@ DATA = st.Page(
     _PAGES / "data.py",
     title="Data",
     icon=":material/table_view:",
-    url_path="data",
+    url_path="data-sets",
     help="What there is to learn from, and whether your own data are fit for a tensor-train layer.",
 )
 RUNS = st.Page(
@@ -40,4 +40,18 @@ RUNS = st.Page(
     url_path="run-history",
     help="Your runs since the server started: what they reached, for how many parameters, and their files.",
 )
-PAGES = [TRAIN, TRADEOFF, DATA, RUNS]
+EINSUM = st.Page(
+    _PAGES / "einsum.py",
+    title="Einsum",
+    icon=":material/hub:",
+    url_path="einsum-laboratory",
+    help="The contraction behind the layer: examples to change, drawn, in formulas, as loops, and step by step.",
+)
+GRADIENTS = st.Page(
+    _PAGES / "gradients.py",
+    title="Gradients",
+    icon=":material/show_chart:",
+    url_path="gradient-laboratory",
+    help="Gradients by hand, by autograd and by differences, also through a tensor train; and a race of optimizers.",
+)
+PAGES = [TRAIN, TRADEOFF, DATA, EINSUM, GRADIENTS, RUNS]

@@ -33,7 +33,7 @@ def take_away(held: HeldSweep) -> None:
             "One file with all figures, which opens without a network.",
         ),
         (
-            "Script (Python)",
+            "Script with ttcore",
             f"{name}.py",
             "text/x-python",
             lambda: sweep_script(sweep.config),

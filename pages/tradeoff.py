@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import session
+from dashboard.code_view import code_view
 from dashboard.navigation import TRAIN
 from dashboard.sweep_controls import Asked, grid_sentence, sweep_controls
 from dashboard.sweep_take_away import take_away
@@ -108,3 +109,5 @@ with st.container():
 sweep_view(held, asked, lambda: st.switch_page(TRAIN))
 if held is not None:
     take_away(held)
+if asked is not None:
+    code_view(asked.config, "sweep")

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import session
+from dashboard.code_view import code_view
 from dashboard.controls import run_controls
 from dashboard.drawings import network_svg, size_svg
 from dashboard.figures import Axes
@@ -16,6 +17,7 @@ from ttcore import machine
 from ttcore.config import RunConfig
 from ttcore.engine import RunSnapshot, RunState
 from ttcore.planning import check_memory
+from ttcore.scoring import REGRESSION
 
 SPEEDS = {"full speed": None, "20 steps/s": 20.0, "5 steps/s": 5.0, "1 step/s": 1.0}
 # The script waits this long for a run's first losses, or its answer to a button, so that neither needs a tick.
@@ -176,6 +178,8 @@ with st.container():
 curves = st.container()
 chosen_axes = axes()
 with curves:
-    live_run(run, session.kept_runs(), chosen_axes)
+    live_run(run, session.kept_runs(), chosen_axes, config.data.scoring if config is not None else REGRESSION)
 if run is not None and not run.active:
     result(run)
+if config is not None:
+    code_view(config, "run")

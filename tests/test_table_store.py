@@ -48,7 +48,10 @@ def test_a_file_is_prepared_once(store, tmp_path, monkeypatch):
         raise InputError("refused", "targets")
 
     monkeypatch.setattr(table_store, "prepare_file", prepare_file)
-    assert store.add(path, "again.csv", ["y"]) == stored
+    # The same file by another name is the same table, called as its owner calls it now.
+    again = store.add(path, "again.csv", ["y"])
+    assert (again.key, again.title, again.description) == (stored.key, "again.csv", stored.description)
+    assert store.get(stored.key) == again
     assert asked == []
     # Any other option is another table; a refusal leaves nothing behind.
     others = [("t.csv", ["x"], "auto", False), ("t.csv", ["y"], "regression", False), ("t.csv", ["y"], "auto", True)]

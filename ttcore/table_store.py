@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ _ABANDONED_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Stored:
-    """A table that a store holds. `title` is the name of the file that it came from first; see Description."""
+    """A table that a store holds. `title` is the name of the file that it came from last; see Description."""
 
     key: str
     title: str
@@ -131,7 +131,7 @@ class TableStore:
         digest.update(json.dumps(options).encode())
         key = digest.hexdigest()[:32]
         with suppress(InputError):
-            return self.get(key)
+            return self._called(self.get(key), name)
         with self._unfinished() as folder:
             description = prepare_file(path, name, targets, task, drop_missing, folder)
             return self._keep(folder, key, name, tuple(targets), description)
@@ -210,6 +210,16 @@ class TableStore:
                 "data",
             )
         return stored
+
+    def _called(self, stored: Stored, name: str) -> Stored:
+        """The same table by the name that its file has now."""
+        if stored.title != name:
+            content = {"title": name, "targets": stored.targets, "description": asdict(stored.description)}
+            # Whoever reads it meanwhile finds the old name or the new one.
+            with tempfile.NamedTemporaryFile("w", dir=stored.folder, prefix=_UNFINISHED, delete=False) as file:
+                json.dump(content, file)
+            Path(file.name).replace(stored.folder / "meta.json")
+        return replace(stored, title=name)
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:

@@ -1,0 +1,17 @@
+"""What every test has: a store of prepared tables of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ttcore.machine import TABLE_FOLDER_VARIABLE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def store_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither the user's tables are touched, nor those of another test process; servers and workers inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TABLE_FOLDER_VARIABLE, str(tmp_path_factory.mktemp("tables")))
+        yield
