@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_ENGINE = ("step_rate", "sweep", "many_points", "inference", "fits", "growth", "calibration", "on_gpu")
+_ENGINE = ("step_rate", "sweep", "many_points", "real_data", "inference", "fits", "growth", "calibration", "on_gpu")
 _LIVE = (("live_page", "all"),)
 
 

@@ -19,6 +19,8 @@ WITHOUT_TORCH = [
         *("shapes", "planning", "config", "events", "engine", "cores", "datasets", "rounding", "rounding_scores"),
         *("jobs", "results", "tasks", "engine_executor", "thread_executor"),
         *("sweep_config", "sweep_plan", "sweep", "frontier", "sweep_export"),
+        *("advisor", "sources", "table_store", "intake", "own_data", "comparison", "script", "script_sweep"),
+        *("einsum_examples", "einsum_check", "gradient_matrix", "gradient_cores", "gradient_race"),
     )
 ]
 

@@ -139,7 +139,7 @@ def test_a_key_typed_into_a_field_is_text(visit: Visit):
 def test_a_target_ends_the_run(visit: Visit):
     page = visit(f"{TINY}&steps=100000&target=0.5&lr=0.05")
     page.press("train")
-    page.wait_for_state("The target R² was reached on the training data.")
+    page.wait_for_state("The target was reached on the training data.")
     assert page.step < 100_000
 
 
