@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from ttcore.machine import TABLE_FOLDER_VARIABLE
+
+# Half of what hypothesis usually tries, so that the whole suite stays quick; laws that need more say so.
+settings.register_profile("quick", max_examples=50)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

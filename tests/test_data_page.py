@@ -64,7 +64,7 @@ def open_page(open_app, monkeypatch) -> Open:  # noqa: F811 - the fixture
     def opened() -> AppTest:
         # That of the other fixture has made the cookies ready.
         app = AppTest.from_file(str(APP), default_timeout=60)
-        app._page_hash = calc_hash("data")
+        app._page_hash = calc_hash("data-sets")
         return drawn(app.run())
 
     return opened

@@ -161,8 +161,9 @@ def test_typed_modes_move_the_number_of_cores(open_app):
 
 
 def notes(app: AppTest) -> list[str]:
-    """What stands below the pictures of the layer, beside the plan."""
-    return [caption.value for caption in app.main.caption if not caption.value.startswith("Planned: ")]
+    """What stands below the pictures of the layer, beside the plan and the code."""
+    beside = ("Planned: ", "The same in a file of its own")
+    return [caption.value for caption in app.main.caption if not caption.value.startswith(beside)]
 
 
 def test_the_plan_is_told_and_follows_the_settings(open_app):
@@ -258,8 +259,15 @@ def test_settings_survive_a_look_at_another_page(open_app):
     assert app.text_input(key="ranks").value == "4,8,4"
 
 
-@pytest.mark.parametrize("key", ["preset", *RUN.fields])
-@pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
+GARBAGE = ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"]
+
+
+# Each setting gets one of them: what they are read by is shared, and has its own laws in test_address.
+@pytest.mark.parametrize(
+    ("key", "garbage"),
+    [(key, GARBAGE[n % 3]) for n, key in enumerate(["preset", *RUN.fields])],
+    ids=lambda part: part[:9],
+)
 def test_garbage_in_any_setting_of_the_address_gets_a_sentence(open_app, engine, monkeypatch, key, garbage):
     monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
     app = open_app(**{"preset": preset_with(key), "sched": "decay"} | {key: garbage})

@@ -262,8 +262,8 @@ def test_an_address_sets_the_controls(open_page):
 # ---- what cannot be used --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("garbage", ["\u0000☃ '\"<script>", "x" * 5000, "-1e999"])
-def test_garbage_in_every_setting_of_the_address_gets_a_sentence(open_page, engine, monkeypatch, garbage):
+def test_garbage_in_every_setting_of_the_address_gets_a_sentence(open_page, engine, monkeypatch):
+    garbage = "\u0000☃ '\"<script>"
     monkeypatch.setattr(engine, "machine", {"gpu": "A GPU", "torch": ""})
     base = {"sched": "decay", "opts": "adam,sgd,als"}
     for key in SWEEP.fields:
