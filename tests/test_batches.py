@@ -14,7 +14,7 @@ from ttcore import Control, DataConfig, InputError, RunConfig, TrainConfig, data
 from ttcore.batches import Batches
 from ttcore.comparison import compare
 from ttcore.datasets import Dataset
-from ttcore.events import Paused
+from ttcore.events import Paused, StopReason
 from ttcore.planning import check_memory
 from ttcore.reduced import reduced, reduced_by_blocks
 from ttcore.samples import Samples
@@ -186,3 +186,25 @@ def test_methods_that_need_all_samples_refuse_a_batch_size(optimizer):
     with pytest.raises(InputError, match=f"batch_size 8 cannot go with {optimizer}") as caught:
         TrainConfig(optimizer=optimizer, batch_size=8)
     assert caught.value.field == "batch_size"
+
+
+def test_a_run_that_breaks_on_one_batch_ends_with_the_best_of_its_epochs():
+    config = tiny(steps=60, batch_size=6, optimizer="sgd", lr=500.0, init="he")
+    finished = run(config).finished
+    assert finished.stop_reason is StopReason.NOT_FINITE
+    assert np.isfinite(finished.train.loss) and finished.step == finished.best.step
+    assert same_arrays(finished.cores, finished.best_cores)
+
+
+def test_memory_of_a_batch_is_counted_before_it_is_taken():
+    huge = tiny(train_samples=1_000_000, teacher_in_modes=(64, 64), in_modes=(64, 64), batch_size=900_000)
+    with pytest.raises(InputError, match="free"):
+        check_memory([huge], 6 * 2**30)
+
+
+def test_files_that_are_there_need_no_room_again(on_disk, monkeypatch):
+    monkeypatch.setattr(planning, "free_disk", lambda: 10)
+    with pytest.raises(InputError, match="on disk, and 10 bytes are free there"):
+        check_memory([REGRESSION], 2**34)
+    load(REGRESSION.data)
+    check_memory([REGRESSION], 2**34)

@@ -68,6 +68,11 @@ def test_a_target_accuracy_ends_a_run_at_a_step_that_is_always_the_same():
     assert ends[0].step == ends[1].step and ends[0].step % 25 == 0 and ends[0].train.score >= 0.95
 
 
+@pytest.mark.parametrize("settings", [{"lr": 0.2, "steps": 24}, {"optimizer": "lbfgs", "steps": 20}])
+def test_a_target_that_is_met_by_the_last_step_is_said(settings):
+    assert run(wine(**settings, target=0.9)).finished.stop_reason is StopReason.TARGET_REACHED
+
+
 @pytest.mark.parametrize(
     "settings", [{}, {"optimizer": "lbfgs"}, {"batch_size": 32}, {"batch_size": 32, "target": 0.999}]
 )

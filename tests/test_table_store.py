@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ttcore import InputError, table_store
+from ttcore import DataConfig, InputError, table_store
 from ttcore.preparing import Prepared
 from ttcore.table_store import TableStore
 
@@ -161,3 +163,22 @@ def test_a_folder_that_cannot_be(tmp_path):
     with pytest.raises(InputError, match="cannot be made") as refused:
         TableStore(tmp_path / "file")
     assert refused.value.field == "data"
+
+
+def test_a_table_of_another_task_is_not_the_one_described(store):
+    stored = store.add_arrays("source", "title", prepared())
+    sizes = {"samples": stored.samples, "features": stored.features, "outputs": stored.outputs, "test_fraction": 0.5}
+    assert store.held(DataConfig(source="table", key=stored.key, task="regression", **sizes)) == stored
+    with pytest.raises(InputError, match="was prepared for regression"):
+        store.held(DataConfig(source="table", key=stored.key, task="classification", **sizes))
+
+
+def test_what_a_dead_process_left_is_cleared_away(store):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    left = store.folder / f"tmp-{child.pid}-x"
+    left.mkdir()
+    mine = store.folder / f"tmp-{os.getpid()}-x"
+    mine.mkdir()
+    store.derived("something", lambda folder: None)
+    assert mine.exists() and not left.exists()

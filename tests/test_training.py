@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from tests.tables import dense_by_einsum, same_arrays, tiny
-from ttcore import Control, InputError, RunConfig, load, planning, preset, train, training, ttmatrix, wire
+from ttcore import Control, InputError, RunConfig, load, planning, preset, train, train_many, training, ttmatrix, wire
 from ttcore.events import Best, Finished, FullModel, Paused, Progress, Scores, Started, StopReason, TrainingState
 
 
@@ -502,3 +502,18 @@ def test_a_run_of_single_steps_has_its_full_model_from_the_second_on() -> None:
                 break
     assert kinds.count("FullModel") == 1
     assert kinds.index("FullModel") > kinds.index("Paused")
+
+
+def test_a_full_model_that_cannot_be_fitted_takes_nothing_from_the_run(monkeypatch):
+    monkeypatch.setattr("ttcore.full_model_thread.full_model", lambda data: 1 / 0)
+    outcome = run(tiny())
+    assert not [event for event in outcome.events if isinstance(event, FullModel)]
+    assert outcome.finished.stop_reason is StopReason.STEPS_DONE
+
+
+def test_who_is_not_watched_has_no_full_model_and_waits_for_none(monkeypatch):
+    monkeypatch.setattr("ttcore.full_model_thread.full_model", lambda data: time.sleep(60))
+    began = time.perf_counter()
+    events = list(train_many([tiny(), tiny(ranks=1)], watched=False))
+    assert sum(isinstance(event, Finished) for event in events) == 2
+    assert time.perf_counter() - began < 5

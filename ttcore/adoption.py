@@ -10,7 +10,7 @@ import numpy as np
 from ttcore.cores import apply, dense_weight
 from ttcore.curves import Curve
 from ttcore.datasets import Dataset
-from ttcore.downsample import PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
+from ttcore.downsample import MOST_CONFUSED, PREDICTION_POINTS, WEIGHT_COLUMNS, WEIGHT_ROWS, pick, pool
 from ttcore.events import Finished, FullModel, Progress, Started
 from ttcore.jobs import RunJob
 from ttcore.metrics import confusion
@@ -60,7 +60,7 @@ def adopted(result: RunResult, owner: str, baselines: Sequence[Baseline], datase
             weight=weight,
             predictions={} if dataset.classes else {name: _points(result, x, y) for name, (x, y) in samples.items()},
             confusion={name: _confusion(result, dataset, x, y) for name, (x, y) in samples.items()}
-            if dataset.classes
+            if 0 < len(dataset.classes) <= MOST_CONFUSED
             else {},
         ),
         reason=result.stop_reason.sentence,

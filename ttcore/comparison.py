@@ -78,7 +78,7 @@ PARTS: tuple[Callable[[DataConfig], list[Baseline]], ...] = (_full, _others, _co
 
 
 def _classifiers(dataset: Dataset) -> Iterator[Baseline]:
-    x, onehot = dataset.x_train, dataset.y_train
+    x, onehot = dataset.sample(logistic.MAX_SAMPLES)
     ridge = logistic.ridge(x, onehot)
     train, test = (replace(scores, loss=math.nan) for scores in dataset.scores_of(ridge.values))
     yield Baseline(kind="ridge", parameters=ridge.parameters, penalty=ridge.penalty, train=train, test=test)

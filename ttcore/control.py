@@ -69,6 +69,11 @@ class Control:
         with self._changed:
             return not self._stopped and self._steps is not None and self._steps <= 0
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop has been asked for."""
+        return self._stopped
+
     def turn(self) -> Turn:
         """Called by the run before each step: whether to take it. In slow motion this waits until the step is due."""
         if not self._stopped and self._steps is None and self._speed is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
@@ -18,13 +17,15 @@ from ttcore.cores import apply
 from ttcore.events import Scores
 from ttcore.logistic import constant
 from ttcore.metrics import class_scores, scores
-from ttcore.planning import data_bytes, is_on_disk
+from ttcore.planning import data_bytes, files_of, is_on_disk
 from ttcore.reduced import Reduced, reduced, reduced_by_blocks
 from ttcore.splitting import Allocate, Scaling, Whole, in_memory, split
 from ttcore.table_store import TableStore
 
 # Data sets up to this size are kept for the next run.
 _KEEP_BYTES = 256 * 2**20
+# So many samples are predicted at once.
+_ROWS = 8192
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -66,7 +67,20 @@ class Dataset:
     def scores_of(self, predict: Callable[[np.ndarray], np.ndarray]) -> tuple[Scores, Scores]:
         """Train and test scores of a function from inputs (samples, in_features) to targets, or to logits."""
         score = class_scores if self.classes else scores
-        return score(predict(self.x_train), self.y_train), score(predict(self.x_test), self.y_test)
+        train, test = (
+            np.concatenate(
+                [predict(np.asarray(x[begin : begin + _ROWS], np.float64)) for begin in range(0, len(x), _ROWS)]
+            )
+            for x in (self.x_train, self.x_test)
+        )
+        return score(train, self.y_train), score(test, self.y_test)
+
+    def sample(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training inputs and targets, as float64; of data on disk at most so many of them, drawn at random."""
+        if not self.on_disk or len(self.x_train) <= most:
+            return np.asarray(self.x_train, np.float64), np.asarray(self.y_train, np.float64)
+        rows = np.sort(np.random.default_rng(0).choice(len(self.x_train), most, replace=False))
+        return np.asarray(self.x_train[rows], np.float64), np.asarray(self.y_train[rows], np.float64)
 
     def layer_scores(self, cores: Sequence[np.ndarray], in_features: int, out_features: int) -> tuple[Scores, Scores]:
         """Train and test scores of a tensor-train layer on these data."""
@@ -103,8 +117,16 @@ def _mapped(config: DataConfig) -> Dataset:
         small: dict[str, Any] = asdict(dataset.scaling) if dataset.scaling is not None else {}
         np.savez(folder / "small.npz", classes=np.array(dataset.classes, dtype=str), **small)
 
-    folder = TableStore().derived(json.dumps(config.to_json()), make)
-    parts = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in PARTS]
+    for attempt in range(2):
+        folder = TableStore().derived(files_of(config), make)
+        try:
+            parts = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in PARTS]
+        except FileNotFoundError:
+            # Another process has made room just then.
+            if attempt:
+                raise
+        else:
+            break
     with np.load(folder / "small.npz", allow_pickle=False) as small:
         scaling = Scaling(*(small[field.name] for field in fields(Scaling))) if "x_mean" in small else None
         x_train, y_train, x_test, y_test = parts

@@ -6,6 +6,8 @@ import numpy as np
 
 # The largest picture of a weight, and the most points of a picture of predictions: more than a screen can tell apart.
 WEIGHT_ROWS, WEIGHT_COLUMNS = 64, 512
+# A confusion matrix of more classes is not made: nobody could read it.
+MOST_CONFUSED = 100
 PREDICTION_POINTS = 1500
 
 

@@ -571,6 +571,7 @@ def _bytes_of(run: RunJob) -> int:
             *run.finished.cores,
             *run.finished.best_cores,
             *run.finished.predictions.values(),
+            *run.finished.confusion.values(),
             run.finished.weight,
         ]
         size += sum(array.nbytes for array in arrays)

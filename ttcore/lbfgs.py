@@ -67,7 +67,7 @@ class LBFGS:
                 self._evaluated = [(parameters, loss, gradient)]
                 return loss
         loss = self._loss()
-        self._evaluated.append((self.flat.clone(), loss, self._gradient.clone()))
+        self._evaluated.append((self.flat.clone(), loss.clone(), self._gradient.clone()))
         return loss
 
     def changed(self) -> list[Tensor]:

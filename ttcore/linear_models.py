@@ -32,6 +32,8 @@ FOLD_SEED = 0
 # Up to so many ranks every one is fitted; of more, these first ones, and then as many again in equal ratios.
 _MOST_RANKS = 64
 _FIRST_RANKS = 32
+# So many samples are multiplied at once.
+_ROWS = 8192
 
 
 def closed_forms(dataset: Dataset) -> tuple[Baseline, ...]:
@@ -59,7 +61,7 @@ def closed_forms(dataset: Dataset) -> tuple[Baseline, ...]:
     values = whole.values / largest
     basis = np.linalg.qr(whole.y.T).Q  # (q, m)
     train = _Samples.of(whole.x / largest, whole.y, basis, dataset.y_train, whole.outside)
-    test = _Samples.of(dataset.x_test @ whole.right.T / largest, dataset.y_test, basis, dataset.y_test)
+    test = _Samples.of(_times(dataset.x_test, whole.right.T) / largest, dataset.y_test, basis, dataset.y_test)
     fit = _Fit(values, whole.cross @ basis)
     out_features, in_features = dataset.y_train.shape[1], dataset.x_train.shape[1]
 
@@ -174,7 +176,7 @@ def _held_out(
     fold = np.sort(np.array_split(order, FOLDS)[0])
     rest = reduced_by_blocks(dataset.x_train, dataset.y_train, np.setdiff1d(order, fold))
     fit = _Fit(rest.values / largest, rest.cross @ basis)
-    held_x = dataset.x_train[fold] @ rest.right.T / largest
+    held_x = _times(dataset.x_train, rest.right.T, fold) / largest
     return _errors_of_penalties(fit, held_x, dataset.y_train[fold] @ basis, ranks)
 
 
@@ -208,6 +210,15 @@ def _ranks(most: int) -> list[int]:
         return list(range(1, most + 1))
     sparse = np.geomspace(_FIRST_RANKS, most, _MOST_RANKS - _FIRST_RANKS + 1).round().astype(int).tolist()
     return sorted({*range(1, _FIRST_RANKS), *sparse})
+
+
+def _times(x: np.ndarray, matrix: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """x, or these rows of it, times a matrix; block by block, since x may be a file's."""
+    rows = np.arange(len(x)) if rows is None else rows
+    product = np.empty((len(rows), matrix.shape[1]))
+    for begin in range(0, len(rows), _ROWS):
+        np.matmul(np.asarray(x[rows[begin : begin + _ROWS]], np.float64), matrix, out=product[begin : begin + _ROWS])
+    return product
 
 
 def _squares(differences: np.ndarray) -> float:

@@ -10,6 +10,7 @@ Yee & Hastie 2003, "Reduced-rank vector generalized linear models".
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -21,6 +22,7 @@ from ttcore.metrics import class_scores
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_LIMITING = threading.Lock()
 
 # Tried for every logistic regression, a decade apart, from the most to the least: λ of sum of losses + λ/2 ‖weight‖².
 # scikit-learn's C is 1/λ.
@@ -32,6 +34,8 @@ FOLDS = 5
 FOLD_SEED = 0
 # So many samples choose a penalty; where there are more, all of them fit with it.
 MAX_CV_SAMPLES = 4_000
+# Of data that do not fit in memory so many are fitted to.
+MAX_SAMPLES = 20_000
 MAX_RANK = 16
 
 # The largest entry of the gradient of the mean loss at which a fit is done: within cross-validation, and at the end.
@@ -46,7 +50,8 @@ def _on_one_thread(fit: Callable[_P, _R]) -> Callable[_P, _R]:
     def limited(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1, user_api="blas"):
+        # The limit is the whole process's: two that overlap would leave it behind.
+        with _LIMITING, threadpool_limits(1, user_api="blas"):
             return fit(*args, **kwargs)
 
     return limited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -34,6 +35,11 @@ def table_folder() -> Path:
         return Path(named)
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"ttcore-tables-{user}"
+
+
+def derived_folder(what: str) -> Path:
+    """Where something made from other data is kept; `what` says which data and how."""
+    return table_folder() / hashlib.sha256(b"derived 1 " + what.encode()).hexdigest()[:32]
 
 
 def free_disk() -> int:

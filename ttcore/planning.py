@@ -13,6 +13,7 @@ estimated by a linear model of arithmetic, memory traffic, calls and the small p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ttcore.checks import show
 from ttcore.errors import InputError
-from ttcore.machine import free_disk, free_memory, show_bytes
+from ttcore.machine import derived_folder, free_disk, free_memory, show_bytes
 from ttcore.shapes import TTShape, stacked_shape
 
 if TYPE_CHECKING:
@@ -400,6 +401,11 @@ def _count_sweep(tally: _Tally, order: Order, groups: Groups, shape: TTShape, sa
     tally.peak += padded
 
 
+def files_of(data: DataConfig) -> str:
+    """What the files of data on disk are found by: everything that decides their content."""
+    return json.dumps({name: value for name, value in data.to_json().items() if name != "title"})
+
+
 def is_on_disk(data: DataConfig) -> bool:
     """Whether the samples are kept in files, since every run's own copy of them would be too large."""
     return _size(data) > LARGEST_IN_MEMORY
@@ -431,11 +437,12 @@ def full_model_bytes(data: DataConfig) -> int:
     """Bytes that the full model takes, as float64.
 
     Two copies of the training rows, their factors and the weight. Of data on disk: products of the inputs with each
-    other, their factors, and the weight.
+    other, their factors, the weight, and what penalties are judged on.
     """
     weight = data.in_features * data.out_features
     if is_on_disk(data):
-        return 8 * (6 * data.in_features**2 + 2 * weight)
+        rows = data.test_samples + data.train_samples // 5
+        return 8 * (6 * data.in_features**2 + 2 * weight + rows * data.in_features)
     factors = min(data.train_samples, data.in_features) * (data.in_features + data.train_samples)
     return 8 * (2 * data.train_samples * data.in_features + factors + 2 * weight)
 
@@ -491,7 +498,8 @@ def check_memory(configs: Sequence[RunConfig], budget: int, device: DeviceClass 
             "ranks",
         )
     data = first.data
-    if is_on_disk(data) and (free := free_disk()) < (files := _size(data) // 2):
+    files = _size(data) // 2
+    if is_on_disk(data) and not derived_folder(files_of(data)).exists() and (free := free_disk()) < files:
         raise InputError(
             f"{data.all_samples:,} samples of {data.in_features:,} features need {show_bytes(files)} on disk, and "
             f"{show_bytes(free)} are free there; use fewer samples or fewer features",
@@ -504,6 +512,9 @@ def check_memory(configs: Sequence[RunConfig], budget: int, device: DeviceClass 
             "batch_size",
         )
     samples = data_bytes(data, first.train.dtype) + full_model_bytes(data)
+    if first.is_batched:
+        # A batch as it is read, as it stands, and padded.
+        samples += 3 * item * first.batch * (shape.padded_in_features + data.out_features)
     if samples > budget:
         raise InputError(
             f"{data.train_samples} + {data.test_samples} samples of {data.in_features:,} features need "

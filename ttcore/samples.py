@@ -105,7 +105,7 @@ class Samples:
         classes = shape.out_features
         predicted = self._predictions(cores, shape, part).argmax(1)
         pairs = self._y[part].argmax(1) * classes + predicted
-        return torch.bincount(pairs, minlength=classes**2).view(classes, classes).cpu().numpy()
+        return torch.bincount(pairs, minlength=classes**2).view(classes, classes).int().cpu().numpy()
 
     def _predictions(self, cores: Sequence[Tensor], shape: TTShape, part: Part) -> Tensor:
         """(samples, out_features): predicted targets, or logits."""

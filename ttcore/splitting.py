@@ -103,7 +103,11 @@ def places(whole: Whole, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
 def _mean_and_std(data: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each column over these rows, in two passes; the std of a constant column is infinite."""
     blocks = [rows[begin : begin + _ROWS] for begin in range(0, len(rows), _ROWS)]
-    mean = sum(data[block].sum(0) for block in blocks) / len(rows)
-    std = np.sqrt(sum(((data[block] - mean) ** 2).sum(0) for block in blocks) / len(rows))
+    # In units of the largest entry: its square may be too large for a number, or too small.
+    peak = np.max([np.abs(data[block]).max(0) for block in blocks], axis=0)
+    unit = np.where(peak > 0, peak, 1.0)
+    mean = sum((data[block] / unit).sum(0) for block in blocks) / len(rows)
+    std = np.sqrt(sum(((data[block] / unit - mean) ** 2).sum(0) for block in blocks) / len(rows))
+    mean, std = mean * unit, std * unit
     # Rounding leaves a constant column a spread of its own, which must not be blown up.
     return mean, np.where(std <= 1e-12 * np.abs(mean), np.inf, std)

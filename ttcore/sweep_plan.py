@@ -57,7 +57,9 @@ def plan_sweep(config: SweepConfig, budget: int, pace: float = 1.0) -> SweepPlan
             if rank not in ranks:
                 ranks.append(rank)
             if key not in runs:
-                groups.setdefault((factorization, optimizer), []).append(len(runs))
+                # Mini-batches are drawn by the seed.
+                together = (factorization, optimizer, seed if run.is_batched else None)
+                groups.setdefault(together, []).append(len(runs))
                 runs[key] = run
     distinct = tuple(runs.values())
     _check_memory(distinct, groups, budget)

@@ -24,7 +24,7 @@ import numpy as np
 from ttcore.checks import shown
 from ttcore.errors import InputError
 from ttcore.intake import Description, describe, described, prepare_file
-from ttcore.machine import TABLE_FOLDER_VARIABLE, table_folder
+from ttcore.machine import TABLE_FOLDER_VARIABLE, derived_folder, table_folder
 
 if TYPE_CHECKING:
     from ttcore.config import DataConfig
@@ -179,11 +179,13 @@ class TableStore:
 
         `what` says which data and how, and the same text is the same thing.
         """
-        key = hashlib.sha256(b"derived %d " % _VERSION + what.encode()).hexdigest()[:32]
+        key = derived_folder(what).name
         kept = self.folder / key
         with suppress(FileNotFoundError):
             os.utime(kept / "meta.json")
             return kept
+        # Room is made first, since what comes may be large.
+        self._make_room(key)
         with self._unfinished() as folder:
             make(folder)
             (folder / "meta.json").write_text("{}")
@@ -202,6 +204,12 @@ class TableStore:
         except InputError:
             said = f"the table {shown(data.title)} is not held here any more; give the file again"
             raise InputError(said, "data") from None
+        if data.task != stored.task:
+            raise InputError(
+                f"the table {shown(stored.title)} was prepared for {stored.task}, and the settings say {data.task}; "
+                "give the file again",
+                "data",
+            )
         if (data.samples, data.features, data.outputs) != (stored.samples, stored.features, stored.outputs):
             raise InputError(
                 f"the table {shown(stored.title)} has {stored.samples:,} samples, {stored.features:,} features and "
@@ -224,7 +232,7 @@ class TableStore:
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
         """A folder to write into, gone afterwards unless it was renamed."""
-        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=self.folder))
         try:
             yield folder
         finally:
@@ -246,7 +254,8 @@ class TableStore:
             # Another process may remove it meanwhile.
             with suppress(FileNotFoundError):
                 if folder.name.startswith(_UNFINISHED):
-                    if folder.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    old = folder.stat().st_mtime < time.time() - _ABANDONED_SECONDS
+                    if old or _is_of_the_dead(folder.name):
                         shutil.rmtree(folder, ignore_errors=True)
                 elif _KEY.fullmatch(folder.name):
                     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -263,6 +272,20 @@ class TableStore:
         # Renamed first, so that nobody finds a table of which half is gone.
         with suppress(OSError), self._unfinished() as away:
             folder.rename(away / folder.name)
+
+
+def _is_of_the_dead(name: str) -> bool:
+    """Whether an unfinished folder belongs to a process that is no more."""
+    number = name.removeprefix(_UNFINISHED).partition("-")[0]
+    if not number.isdecimal() or not hasattr(os, "getuid"):
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _not_held(key: str) -> InputError:

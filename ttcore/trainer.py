@@ -19,7 +19,7 @@ from ttcore.alternating import AlternatingLeastSquares
 from ttcore.batches import Batches
 from ttcore.config import RunConfig
 from ttcore.cuda_graph import captured
-from ttcore.downsample import WEIGHT_COLUMNS, WEIGHT_ROWS, pool
+from ttcore.downsample import MOST_CONFUSED, WEIGHT_COLUMNS, WEIGHT_ROWS, pool
 from ttcore.events import Best, Finished, Progress, Scores, StopReason, TrainingState
 from ttcore.first_order import STEPS_AHEAD, FirstOrder
 from ttcore.lbfgs import LBFGS
@@ -261,7 +261,9 @@ class Trainer:
         judged = self.runs[0].step % self._batches.per_epoch == 0
         for row, run in enumerate(self.runs):
             if not math.isfinite(values[row]):
-                self._revert(row, run.step)
+                # The cores before were good on their own samples; that they are on all is known of the best alone.
+                self._method.flat[row] = self._best_flat[row]
+                run.step, run.reason = run.best.step, StopReason.NOT_FINITE
                 continue
             run.losses.append(values[row])
             self._good_flat[row].copy_(self._method.flat[row])
@@ -427,10 +429,13 @@ class Trainer:
             run.best = Best(loss=train.loss, score=train.score, step=run.step)
             run.vectors["best"] = run.vectors["last"]
         self._score_best(run, run.vectors["best"])
+        if run.reason in (StopReason.STEPS_DONE, StopReason.CONVERGED) and run.meets_target(train.score):
+            run.reason = StopReason.TARGET_REACHED
         cores, best_cores = (_cores(run.vectors[name], shape) for name in ("last", "best"))
         best_test = test if run.best.step == run.step else samples.scores(best_cores, shape, "test")
         pictured: tuple[Part, ...] = ("train", "test") if pictures else ()
         classes = samples.offset is not None
+        confused = pictured if shape.out_features <= MOST_CONFUSED else ()
         weight = np.zeros((0, 0))
         if pictures and self._weight_is_small(shape):
             weight = pool(_array(ttmatrix.to_dense(cores, shape)), WEIGHT_ROWS, WEIGHT_COLUMNS)
@@ -447,7 +452,7 @@ class Trainer:
             best_cores=tuple(map(_array, best_cores)),
             weight=weight,
             predictions={} if classes else {part: samples.points(cores, shape, part) for part in pictured},
-            confusion={part: samples.confusion(cores, shape, part) for part in pictured} if classes else {},
+            confusion={part: samples.confusion(cores, shape, part) for part in confused} if classes else {},
         )
 
     def _seconds_of(self, run: RunRecord) -> float:
@@ -455,7 +460,14 @@ class Trainer:
 
     def _undo_last_update(self, run: RunRecord) -> None:
         """After its last loss, which was finite, an update has spoilt the run: it ends with the cores before that."""
-        if run.reason is None:
+        if self._batches is not None:
+            if run.reason is None:
+                row = self.runs.index(run)
+                self._method.flat[row] = self._best_flat[row]
+                run.reason = StopReason.NOT_FINITE
+                self._set_ended_aside()
+            run.vectors["last"], run.step, run.reason = run.vectors["best"], run.best.step, StopReason.NOT_FINITE
+        elif run.reason is None:
             self._revert(self.runs.index(run), run.step)
             self._set_ended_aside()
         else:

@@ -77,8 +77,8 @@ def train_many(
     configs: their places are what `run` in the events means.
     control: one for all of them.
     resume_from: a state or None for each.
-    watched: whether somebody looks on; else scores are measured as rarely as their share of the time allows, and
-        nothing is made that only a picture needs (Finished.predictions and .weight).
+    watched: whether somebody looks on; else scores are measured as rarely as their share of the time allows, the full
+        model is not fitted, and nothing is made that only a picture needs (Finished.predictions and .weight).
     Yields each run's events as `train` does. A run that ends early leaves the others as quick as without it.
     """
     control = control or Control()
@@ -158,9 +158,9 @@ def _train_stack(
     while True:
         for run in trainer.take_ended():
             yield trainer.report(run)
-            if run.number not in told and run.reason is not StopReason.STOPPED:
+            if watched and run.number not in told and run.reason is not StopReason.STOPPED:
                 full.start()
-                if (model := full.result(FULL_MODEL_PATIENCE)) is not None:
+                if (model := full.wait(FULL_MODEL_PATIENCE, control)) is not None:
                     yield replace(model, run=run.number)
             yield trainer.finish(run, pictures=watched)
         if not trainer.runs:
@@ -196,7 +196,7 @@ def _train_stack(
             yield from events
             if first_event_at is None:
                 first_event_at = last_event_at
-            if now - first_event_at >= FULL_MODEL_DELAY and len(told) < len(numbers):
+            if watched and now - first_event_at >= FULL_MODEL_DELAY and len(told) < len(numbers):
                 full.start()
                 if (model := full.result()) is not None:
                     for run in trainer.runs:
