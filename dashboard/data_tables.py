@@ -1,15 +1,15 @@
-"""The prepared tables that this session knows, and the data of a table by its key."""
+"""The prepared tables that this browser knows, and the data of a table by its key."""
 
 from __future__ import annotations
 
-import streamlit as st
-
+from dashboard import session
 from ttcore.config import DataConfig
 from ttcore.errors import InputError
 from ttcore.own_data import config_of
 from ttcore.table_store import Stored, TableStore
 
-_KNOWN = "data_known_tables"
+# So many tables of one browser are remembered.
+_MOST = 50
 
 
 def stored_table(key: str) -> Stored | None:
@@ -43,11 +43,12 @@ def data_of(key: str) -> DataConfig | None:
 
 
 def remember_table(key: str) -> None:
-    """Offer this table first in this session."""
-    st.session_state[_KNOWN] = [key, *(other for other in st.session_state.get(_KNOWN, []) if other != key)]
+    """Offer this table first to this browser."""
+    mine = session.tables_by_owner().setdefault(session.owner(), [])
+    mine[:] = [key, *(other for other in mine if other != key)][:_MOST]
 
 
 def known_tables() -> dict[str, Stored]:
-    """The tables of this session that are still held, by their keys, the newest first."""
-    found = {key: stored_table(key) for key in st.session_state.get(_KNOWN, [])}
+    """The tables of this browser that are still held, by their keys, the newest first."""
+    found = {key: stored_table(key) for key in session.tables_by_owner().get(session.owner(), [])}
     return {key: stored for key, stored in found.items() if stored is not None}

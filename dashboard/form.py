@@ -65,6 +65,10 @@ def label(name: str) -> str:
     return _LABELS.get(name, name)
 
 
+# Where the first refusal of the page is found.
+REFUSAL = "first_refusal"
+
+
 class Form:
     """The controls of one page: their values, what is wrong with them, and where to say it."""
 
@@ -111,6 +115,8 @@ class Form:
         )
 
     def show_refusals(self) -> None:
+        # For the page's main part: a control may stand in a part that is folded away.
+        st.session_state[REFUSAL] = next(iter(self._errors.values()), "")
         for name, message in self._errors.items():
             while name not in self._slots and name in _INSTEAD:
                 name = _INSTEAD[name]
@@ -190,6 +196,12 @@ _DATA_TITLES: dict[Source, str] = {
 
 def _task_title(preset: str) -> str:
     return SOURCES["table"].title if preset == OWN else PRESETS[preset].title
+
+
+def unusable() -> str:
+    """What the main part says while a setting is refused."""
+    refusal = st.session_state.get(REFUSAL, "")
+    return "A setting at the left cannot be used; beside it stands why." + (f" {refusal}." if refusal else "")
 
 
 def draw_task(form: Form, explained: str) -> bool:

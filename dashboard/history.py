@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -36,7 +37,7 @@ def table(runs: Sequence[RunSnapshot]) -> dict[str, list[Any]]:
         **({"score is": [run.config.data.scoring.score_title for run in runs]} if len(scorings) > 1 else {}),
         f"train {score}": [run.finished.train.score if run.finished else None for run in runs],
         f"test {score}": [run.finished.test.score if run.finished else None for run in runs],
-        f"best {score}": [run.best.score if run.best else None for run in runs],
+        f"best {score}": [run.best.score if run.best and math.isfinite(run.best.score) else None for run in runs],
         "steps done": [run.step for run in runs],
         "seconds": [run.seconds for run in runs],
     }

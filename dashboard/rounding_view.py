@@ -11,6 +11,7 @@ from dashboard.figures import digits
 from dashboard.live_figure import live_figure
 from dashboard.sweep_figures import rounding_figure, spectrum_figure
 from ttcore.datasets import load
+from ttcore.errors import InputError
 from ttcore.export import cores_npz
 from ttcore.frontier import Measure, Point, best
 from ttcore.parse import show_modes
@@ -35,6 +36,11 @@ def rounding_view(points: Sequence[Point], now: SweepSnapshot, measure: Measure,
             else "This sweep is too large for all cores to be kept; click an earlier point.",
             icon=":material/info:",
         )
+        return
+    try:
+        load(result.config.data)
+    except InputError as error:
+        st.info(f"Rounding looks at the samples again: {error}.", icon=":material/info:")
         return
     shape, score = result.config.shape, result.config.data.scoring.score_title
     st.markdown(

@@ -71,6 +71,12 @@ class Comparisons:
 
 
 @st.cache_resource(show_spinner=False)
+def tables_by_owner() -> dict[str, list[str]]:
+    """Keys of the tables that each browser has prepared since this server started, the newest first."""
+    return {}
+
+
+@st.cache_resource(show_spinner=False)
 def comparisons() -> Comparisons:
     """The comparisons of this server."""
     return Comparisons()

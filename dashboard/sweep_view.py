@@ -42,6 +42,8 @@ TICK, SLOW_TICK, MANY_RUNS = 0.7, 3.0, 1_000
 FRONTIER_HEIGHT = 400
 # Curves that can be told apart.
 MOST_CURVES = 8
+# Of models with so many parameters a twentieth is a budget to begin with; of smaller ones a half.
+_LARGE = 5_000
 
 # What a session has chosen stays chosen where the next sweep's score has another name.
 MEASURES = {
@@ -172,7 +174,7 @@ def _answers(points: Sequence[Point], now: SweepSnapshot, measure: Measure) -> N
         with left:
             text = st.text_input(
                 "Parameter budget",
-                "5 %",
+                "5 %" if now.plan.runs[0].shape.dense_parameters >= _LARGE else "50 %",
                 key="sweep_budget",
                 max_chars=40,
                 help="A number of parameters, or a share of the full model's: 2000, or 5 %.",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.code_view import code_view
+from dashboard.form import unusable
 from dashboard.navigation import TRAIN
 from dashboard.sweep_controls import Asked, grid_sentence, sweep_controls
 from dashboard.sweep_take_away import take_away
@@ -96,7 +97,7 @@ with st.container():
         if asked.plan.notes:
             st.caption(" ".join(asked.plan.notes))
     else:
-        st.warning("A setting at the left cannot be used; beside it stands why.", icon=":material/info:")
+        st.warning(unusable(), icon=":material/info:")
 buttons(asked, held)
 with st.container():
     if refused := st.session_state.pop("sweep_refused", ""):

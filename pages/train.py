@@ -10,6 +10,7 @@ from dashboard.code_view import code_view
 from dashboard.controls import run_controls
 from dashboard.drawings import network_svg, size_svg
 from dashboard.figures import Axes
+from dashboard.form import unusable
 from dashboard.live_run import live_run
 from dashboard.picture import picture
 from dashboard.result import result
@@ -165,7 +166,7 @@ with st.container():
     if config is not None:
         layer_picture(config)
     else:
-        st.warning("A setting at the left cannot be used; beside it stands why.", icon=":material/info:")
+        st.warning(unusable(), icon=":material/info:")
 buttons(config, run)
 with st.container():
     if run is not None and run.owner != session.owner():

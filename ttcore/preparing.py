@@ -22,6 +22,7 @@ MAX_CATEGORIES = 256
 MAX_FEATURES = 16_384
 # Fewer leave nothing to train or nothing to test on.
 MIN_ROWS = 4
+MAX_NUMBER = 1e150
 # Whole numbers are classes where they are at most so many, and at most one in five rows.
 _MOST_CLASSES_GUESSED = 20
 _ROWS_A_CLASS = 5
@@ -63,6 +64,7 @@ def prepare(table: Table, targets: Sequence[str], task: str = "auto", drop_missi
     notes: list[str] = []
     features = _without_empty(features, outputs, table.rows, drop_missing, notes)
     keep = _complete([*features, *outputs], table.rows, drop_missing)
+    _refuse_huge([*features, *outputs])
     rows = int(keep.sum())
     dropped = table.rows - rows
     if dropped:
@@ -137,6 +139,19 @@ def _without_empty(
 
 def _columns(count: int) -> str:
     return "1 column is" if count == 1 else f"{count:,} columns are"
+
+
+def _refuse_huge(columns: Sequence[Column]) -> None:
+    """Numbers whose squares are no numbers any more."""
+    for column in columns:
+        if column.kind == "number":
+            values = column.values[np.isfinite(column.values)]
+            if len(values) and (largest := float(np.abs(values).max())) > MAX_NUMBER:
+                raise InputError(
+                    f"column {shown(column.name)} holds {largest:.3g}, and numbers up to {MAX_NUMBER:g} are handled; "
+                    "give it in another unit",
+                    "file",
+                )
 
 
 def _complete(columns: Sequence[Column], rows: int, drop_missing: bool) -> np.ndarray:
