@@ -276,3 +276,9 @@ def test_what_comes_out_is_fit_for_training(columns, target, task, drop_missing)
     else:
         assert (np.ptp(prepared.y, axis=0) > 0).all()
     assert drop_missing or not prepared.dropped
+
+
+def test_numbers_whose_squares_are_none_are_refused_by_name():
+    huge = number("wide", [1e200, *range(11)])
+    with pytest.raises(InputError, match="column 'wide' holds 1e\\+200, and numbers up to 1e\\+150 are handled"):
+        prepare(table(huge, SIZE), ["size"])
