@@ -76,8 +76,8 @@ def _draw_proposals(data: DataConfig, advice: Advice) -> None:
     st.dataframe(proposal_table(proposals), hide_index=True, row_height=_ROW)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
-        # Other data have other proposals, and another rank may give fewer.
-        key = f"advised_{data.in_features}_{data.out_features}_{len(proposals)}"
+        # Other data have other proposals, and another rank gives others, or other sizes of the same.
+        key = f"advised_{data.in_features}_{data.out_features}_{hash(proposals)}"
         places = range(len(proposals))
         st.selectbox("Modes", places, format_func=lambda place: _label(proposals[place]), key=key)
     with right:

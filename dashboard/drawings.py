@@ -25,22 +25,22 @@ def network_svg(shape: TTShape) -> str:
         left, right = _x(k), _x(k + 1)
         thickness = 1.5 + min(8.0, log2(rank + 1))
         parts.append(
-            _line(left, middle, right, middle, TEST, thickness)
-            + _text((left + right) / 2, middle - 12, f"{rank:,}", size=15, weight=600, colour=TEST)
-            + _text((left + right) / 2, middle + 22, f"of {useful:,}", size=11, faint=True)
+            line(left, middle, right, middle, TEST, thickness)
+            + text_at((left + right) / 2, middle - 12, f"{rank:,}", size=15, weight=600, colour=TEST)
+            + text_at((left + right) / 2, middle + 22, f"of {useful:,}", size=11, faint=True)
         )
     for k, (m, n) in enumerate(zip(shape.in_modes, shape.out_modes, strict=True)):
         x = _x(k)
         parts += [
             _leg(x, middle, _HEIGHT - 24),
             _leg(x, 24, middle),
-            _text(x, _HEIGHT - 6, f"{m}", size=17),
-            _text(x, 18, f"{n}", size=17),
+            text_at(x, _HEIGHT - 6, f"{m}", size=17),
+            text_at(x, 18, f"{n}", size=17),
             f'<circle cx="{x}" cy="{middle}" r="21" fill="{TT}"/>',
-            _text(x, middle + 5, f"G{_subscript(k + 1)}", size=15, weight=600, colour="#ffffff"),
+            text_at(x, middle + 5, f"G{_subscript(k + 1)}", size=15, weight=600, colour="#ffffff"),
         ]
-    parts.append(_text(8, 18, "out", size=12, anchor="start", faint=True))
-    parts.append(_text(8, _HEIGHT - 6, "in", size=12, anchor="start", faint=True))
+    parts.append(text_at(8, 18, "out", size=12, anchor="start", faint=True))
+    parts.append(text_at(8, _HEIGHT - 6, "in", size=12, anchor="start", faint=True))
     label = (
         f"Tensor network of {cores} cores; input modes {_list(shape.in_modes)}; output modes {_list(shape.out_modes)}; "
         f"ranks {_list(shape.ranks) or 'none'}; useful ranks {_list(shape.useful_ranks) or 'none'}."
@@ -80,7 +80,7 @@ def size_svg(shape: TTShape) -> str:
     for text, size, weight, colour in rows:
         faint = colour == "faint"
         parts.append(
-            _text(
+            text_at(
                 side + 24,
                 y,
                 text,
@@ -114,22 +114,22 @@ def _x(core: int) -> float:
 
 
 def _leg(x: float, y1: float, y2: float) -> str:
-    return _line(x, y1, x, y2, "currentColor", 2, opacity=0.55)
+    return line(x, y1, x, y2, "currentColor", 2, opacity=0.55)
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float, opacity: float = 1) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float, opacity: float = 1) -> str:
     return (
         f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}" stroke-width="{width:.1f}" '
         f'stroke-opacity="{opacity}"/>'
     )
 
 
-def _text(
+def text_at(
     x: float,
     y: float,
     text: str,
     *,
-    size: int,
+    size: int = 13,
     weight: int = 400,
     colour: str = "",
     anchor: str = "middle",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
+from dashboard.drawings import line, text_at
 from dashboard.palette import FULL, KEPT, TEST, TT
 from ttcore.gradient_cores import core_letters
 from ttcore.shapes import TTShape
@@ -25,8 +26,8 @@ def hole_svg(shape: TTShape, samples: int, k: int) -> str:
         # The samples are summed over: one line from the residual to the inputs.
         f'<path d="M {_LEFT} {_TOP} C {_LEFT - 56} {_TOP}, {_LEFT - 56} {_BOTTOM}, {_LEFT} {_BOTTOM}" fill="none" '
         'stroke="currentColor" stroke-width="2" stroke-opacity="0.55"/>',
-        _text(_LEFT - 50, _MIDDLE - 3, f"b · {samples}", anchor="end"),
-        _text(_LEFT - 50, _MIDDLE + 13, "samples", size=11, anchor="end", faint=True),
+        text_at(_LEFT - 50, _MIDDLE - 3, f"b · {samples}", anchor="end"),
+        text_at(_LEFT - 50, _MIDDLE + 13, "samples", size=11, anchor="end", faint=True),
     ]
     for j, rank in enumerate(shape.ranks):
         left, right = _x(j), _x(j + 1)
@@ -34,8 +35,8 @@ def hole_svg(shape: TTShape, samples: int, k: int) -> str:
         start, end = left + _RADIUS * open_left, right - _RADIUS * open_right
         colour = TEST if open_left or open_right else TT
         letter = core_letters(d, j)[-1]
-        parts.append(_line(start, _MIDDLE, end, _MIDDLE, colour, 3.5))
-        parts.append(_text((left + right) / 2, _MIDDLE - 9, f"{letter} · {rank}", colour=colour, bold=True))
+        parts.append(line(start, _MIDDLE, end, _MIDDLE, colour, 3.5))
+        parts.append(text_at((left + right) / 2, _MIDDLE - 9, f"{letter} · {rank}", colour=colour, weight=600))
         if open_left or open_right:
             parts.append(_dot(start if open_left else end, _MIDDLE))
     for j in range(d):
@@ -64,10 +65,24 @@ def _core(shape: TTShape, j: int, hole: bool) -> list[str]:
     width, opacity = (3, 1) if hole else (2, 0.55)
     above, below = (_TOP + _MIDDLE) / 2 + 2, (_MIDDLE + _BOTTOM) / 2 + 8
     parts = [
-        _line(x, _TOP, x, _MIDDLE - ends, colour, width, opacity),
-        _line(x, _MIDDLE + ends, x, _BOTTOM, colour, width, opacity),
-        _text(x + 9, above, f"{out} · {shape.out_modes[j]}", anchor="start", colour=TEST if hole else "", bold=hole),
-        _text(x + 9, below, f"{into} · {shape.in_modes[j]}", anchor="start", colour=TEST if hole else "", bold=hole),
+        line(x, _TOP, x, _MIDDLE - ends, colour, width, opacity),
+        line(x, _MIDDLE + ends, x, _BOTTOM, colour, width, opacity),
+        text_at(
+            x + 9,
+            above,
+            f"{out} · {shape.out_modes[j]}",
+            anchor="start",
+            colour=TEST if hole else "",
+            weight=600 if hole else 400,
+        ),
+        text_at(
+            x + 9,
+            below,
+            f"{into} · {shape.in_modes[j]}",
+            anchor="start",
+            colour=TEST if hole else "",
+            weight=600 if hole else 400,
+        ),
     ]
     name = "G" + "₁₂₃₄₅₆₇₈"[j]
     if hole:
@@ -77,12 +92,12 @@ def _core(shape: TTShape, j: int, hole: bool) -> list[str]:
             'stroke-dasharray="4 4"/>',
             _dot(x, _MIDDLE - _RADIUS),
             _dot(x, _MIDDLE + _RADIUS),
-            _text(x, _MIDDLE + 5, f"∂{name}", size=15, colour=TEST, bold=True),
+            text_at(x, _MIDDLE + 5, f"∂{name}", size=15, colour=TEST, weight=600),
         ]
     return [
         *parts,
         f'<circle cx="{x}" cy="{_MIDDLE}" r="{_RADIUS}" fill="{TT}"/>',
-        _text(x, _MIDDLE + 5, name, size=15, colour="#ffffff", bold=True),
+        text_at(x, _MIDDLE + 5, name, size=15, colour="#ffffff", weight=600),
     ]
 
 
@@ -91,35 +106,10 @@ def _x(core: int) -> float:
 
 
 def _bar(y: float, width: float, colour: str, text: str) -> str:
-    return f'<rect x="{_LEFT}" y="{y - _BAR / 2}" width="{width}" height="{_BAR}" rx="8" fill="{colour}"/>' + _text(
-        _LEFT + width / 2, y + 5, text, size=15, colour="#ffffff", bold=True
+    return f'<rect x="{_LEFT}" y="{y - _BAR / 2}" width="{width}" height="{_BAR}" rx="8" fill="{colour}"/>' + text_at(
+        _LEFT + width / 2, y + 5, text, size=15, colour="#ffffff", weight=600
     )
 
 
 def _dot(x: float, y: float) -> str:
     return f'<circle cx="{x}" cy="{y}" r="4.5" fill="{TEST}"/>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float, opacity: float = 1) -> str:
-    return (
-        f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{colour}" stroke-width="{width}" '
-        f'stroke-opacity="{opacity}"/>'
-    )
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    size: int = 13,
-    anchor: str = "middle",
-    colour: str = "",
-    bold: bool = False,
-    faint: bool = False,
-) -> str:
-    opacity = ' fill-opacity="0.65"' if faint else ""
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{600 if bold else 400}" '
-        f'text-anchor="{anchor}" fill="{colour or "currentColor"}"{opacity}>{escape(text)}</text>'
-    )

@@ -9,8 +9,6 @@ This module loads neither pyarrow nor torch; the child loads pyarrow.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttcore.bounded_child import ask
 from ttcore.checks import shown
 from ttcore.errors import InputError
 
@@ -131,36 +130,15 @@ def described(values: dict[str, Any]) -> Description:
 
 def _ask(name: str, request: dict[str, Any]) -> dict[str, Any]:
     """The child's reply."""
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])),
-        # A thread's stack and buffers count as memory, and one thread is enough here.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "ttcore.intake"],
-            input=json.dumps({**request, "memory": MEMORY_LIMIT}).encode(),
-            stdout=subprocess.PIPE,
-            cwd=root,
-            env=environment,
-            timeout=TIME_LIMIT,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(
+    return ask(
+        "ttcore.intake",
+        {**request, "memory": MEMORY_LIMIT},
+        TIME_LIMIT,
+        too_long=InputError(
             f"{shown(name)} took more than {TIME_LIMIT:g} s to read and was given up; leave out rows or columns", "file"
-        ) from None
-    try:
-        reply = json.loads(done.stdout)
-    except ValueError:  # killed, or ended by a library that found no memory
-        raise _too_large(name, MEMORY_LIMIT) from None
-    if "error" in reply:
-        raise InputError(reply["error"], reply["field"])
-    return reply
+        ),
+        too_large=_too_large(name, MEMORY_LIMIT),
+    )
 
 
 def _too_large(name: str, limit: int) -> InputError:

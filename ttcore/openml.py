@@ -11,7 +11,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from urllib import request as web
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 
+from ttcore.bounded_child import ask
 from ttcore.checks import shown
 from ttcore.errors import InputError
 from ttcore.intake import MEMORY_LIMIT, Description, describe, described, resource
@@ -98,36 +98,16 @@ def fetch(
 
 def _ask(name: str, request: dict[str, Any]) -> dict[str, Any]:
     """The child's reply."""
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])),
-        # A thread's stack and buffers count as memory, and one thread is enough here.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "ttcore.openml"],
-            input=json.dumps(request).encode(),
-            stdout=subprocess.PIPE,
-            cwd=root,
-            env=environment,
-            timeout=TIME_LIMIT,
-            start_new_session=True,
-        )
-    except subprocess.TimeoutExpired:
-        raise _refusal(
+    return ask(
+        "ttcore.openml",
+        request,
+        TIME_LIMIT,
+        too_long=_refusal(
             f"the data set {shown(name)} of OpenML took more than {TIME_LIMIT:g} s and was given up; try again later, "
             "or give the data as a file"
-        ) from None
-    try:
-        reply = json.loads(done.stdout)
-    except ValueError:  # killed, or ended by a library that found no memory
-        raise _too_large(name, request["memory"]) from None
-    if "error" in reply:
-        raise InputError(reply["error"], reply["field"])
-    return reply
+        ),
+        too_large=_too_large(name, request["memory"]),
+    )
 
 
 def _refusal(message: str) -> InputError:

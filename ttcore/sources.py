@@ -45,7 +45,7 @@ _BUNDLED = "Comes with scikit-learn (BSD licence)"
 SOURCES: dict[Source, SourceSpec] = {
     "reference": SourceSpec(
         title="Reference",
-        about="The published regression task: 256 samples of make_regression, 4,096 features of which 128 matter.",
+        about="The published regression task: 256 training samples, 1,024 to test on, 128 of 4,096 features matter.",
         origin="Drawn by scikit-learn's make_regression with the published seed; everything about it is fixed.",
         fixed={"train_samples": 256, "test_samples": 1024, "seed": 123},
         samples=1280,
