@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard import session
+from dashboard.owner import owner, tables_by_owner
 from ttcore.config import DataConfig
 from ttcore.errors import InputError
 from ttcore.own_data import config_of
@@ -44,11 +44,11 @@ def data_of(key: str) -> DataConfig | None:
 
 def remember_table(key: str) -> None:
     """Offer this table first to this browser."""
-    mine = session.tables_by_owner().setdefault(session.owner(), [])
+    mine = tables_by_owner().setdefault(owner(), [])
     mine[:] = [key, *(other for other in mine if other != key)][:_MOST]
 
 
 def known_tables() -> dict[str, Stored]:
     """The tables of this browser that are still held, by their keys, the newest first."""
-    found = {key: stored_table(key) for key in session.tables_by_owner().get(session.owner(), [])}
+    found = {key: stored_table(key) for key in tables_by_owner().get(owner(), [])}
     return {key: stored for key, stored in found.items() if stored is not None}

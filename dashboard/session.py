@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import re
-import secrets
 import threading
 
 import streamlit as st
 
+from dashboard.owner import owner as owner
+from dashboard.owner import remember_owner as remember_owner
 from dashboard.run_settings import RUN
 from ttcore import machine
 from ttcore.config import DataConfig, RunConfig
@@ -17,10 +17,8 @@ from ttcore.engine import Engine, RunSnapshot
 from ttcore.jobs import TaskFuture
 from ttcore.sweeps import HeldSweep, Sweeps
 
-_COOKIE = "tensor_train_owner"
 # Data sets whose models to compare with are kept.
 _MOST_COMPARISONS = 32
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 @st.cache_resource(show_spinner=False, on_release=Engine.close)
@@ -71,40 +69,9 @@ class Comparisons:
 
 
 @st.cache_resource(show_spinner=False)
-def tables_by_owner() -> dict[str, list[str]]:
-    """Keys of the tables that each browser has prepared since this server started, the newest first."""
-    return {}
-
-
-@st.cache_resource(show_spinner=False)
 def comparisons() -> Comparisons:
     """The comparisons of this server."""
     return Comparisons()
-
-
-_KEEP_COOKIE = st.components.v2.component(
-    "keep_owner",
-    js="""
-    export default function ({ data }) {
-      document.cookie = `${data.name}=${data.token}; path=/; max-age=31536000; SameSite=Strict`
-    }
-    """,
-)
-
-
-def owner() -> str:
-    """A secret of this browser; whoever has it may pause and stop the runs that it started."""
-    if "owner" not in st.session_state:
-        cookie = st.context.cookies.get(_COOKIE, "")
-        st.session_state.owner = cookie if _TOKEN.fullmatch(cookie) else secrets.token_urlsafe(24)
-    return st.session_state.owner
-
-
-def remember_owner() -> None:
-    """Let the browser keep the secret, so that a reloaded page is the same owner."""
-    if st.context.cookies.get(_COOKIE) != owner():
-        with st.container(key="keep_owner_place"):
-            _KEEP_COOKIE(key="keep_owner", data={"name": _COOKIE, "token": owner()})
 
 
 def show_run(run_id: str | None) -> None:

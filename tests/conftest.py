@@ -9,8 +9,8 @@ from hypothesis import settings
 
 from ttcore.machine import TABLE_FOLDER_VARIABLE
 
-# Half of what hypothesis usually tries, so that the whole suite stays quick; laws that need more say so.
-settings.register_profile("quick", max_examples=50)
+# A third of what hypothesis usually tries, so that the whole suite stays quick; laws that need more say so.
+settings.register_profile("quick", max_examples=30)
 settings.load_profile("quick")
 
 

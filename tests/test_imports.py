@@ -57,3 +57,9 @@ def test_every_public_name_is_there():
     assert set(ttcore.__all__) == set(ttcore._HOMES)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ttcore.nothing
+
+
+@pytest.mark.parametrize("first", ["run_settings", "sweep_settings", "data_tables", "form", "session"])
+def test_shared_page_code_can_be_imported_from_anywhere(first):
+    """Whichever of them comes first: a circle shows only from one side."""
+    assert "streamlit" in loaded_by(f"import dashboard.{first}")

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from sklearn.datasets import load_breast_cancer
 
 from tests.browser.conftest import Visit
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import MILLISECONDS, Visitor
 from ttcore import RunConfig, preset, train
 from ttcore.events import Finished
 
@@ -56,6 +56,8 @@ def test_an_uploaded_table_gives_the_numbers_of_the_bundled_data(visit: Visit, t
     for key in ("in", "out", "ranks", "steps"):
         page.type(key, settings[key])
     page.train_and_wait()
+    # The page is drawn once more when the models to compare with have come; files are those of the last drawing.
+    expect(page.page.get_by_text("are being fitted")).to_have_count(0, timeout=MILLISECONDS)
     saved = json.loads(downloaded(page, "Settings and result"))
     assert saved["config"]["data"]["source"] == "table" and saved["config"]["data"]["title"] == "cells.csv"
     given = saved["config"] | {"data": preset("breast-cancer").data.to_json()}
@@ -67,7 +69,7 @@ def test_an_uploaded_table_gives_the_numbers_of_the_bundled_data(visit: Visit, t
     file = np.load(io.BytesIO(downloaded(page, "Cores (NPZ)")), allow_pickle=False)
     assert all(np.array_equal(file[f"core_{k}"], core) for k, core in enumerate(bundled.cores, 1))
     # Beside the layer stand the models of its size, and the mistakes by class.
-    expect(page.page.locator(".st-key-at_equal_size")).to_contain_text("At equal size")
+    expect(page.page.locator(".st-key-at_equal_size")).to_contain_text("At equal size", timeout=MILLISECONDS)
     page.page.locator(".st-key-confusion_test .js-plotly-plot").wait_for()
 
 
@@ -83,7 +85,7 @@ def test_bad_files_are_one_sentence_each_and_the_page_goes_on(visit: Visit, tmp_
     binary.write_bytes(bytes(range(256)) * 20)
     for path, words in ((ragged, "line 3"), (binary, "picture.csv"), (bomb, "bomb.npz")):
         upload(page, path)
-        expect(page.page.get_by_role("alert").filter(has_text=words).first).to_be_visible()
+        expect(page.page.get_by_role("alert").filter(has_text=words).first).to_be_visible(timeout=MILLISECONDS)
         page.page.get_by_role("button", name=f"Remove {path.name}").click()
     upload(page, breast_cancer(tmp_path / "good.csv"))
     page.shows_text("569 rows · 31 columns")

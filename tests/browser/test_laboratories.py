@@ -28,17 +28,17 @@ def test_every_einsum_example_and_one_changed_broken_and_mended(visit: Visit):
     for name, title in TITLES.items():
         page.choose("einsum_example", title)
         if name in EXAMPLES:
-            expect(page.field("einsum_expression")).to_have_value(EXAMPLES[name].expression)
+            expect(page.field("einsum_expression")).to_have_value(EXAMPLES[name].expression, timeout=MILLISECONDS)
         expect(page.page.locator(".st-key-einsum_agreement")).to_be_visible(timeout=MILLISECONDS)
-        expect(page.page.locator(".st-key-einsum_network svg")).to_be_visible()
+        expect(page.page.locator(".st-key-einsum_network svg")).to_be_visible(timeout=MILLISECONDS)
         assert page.page.locator("[data-testid=stException]").count() == 0
     page.choose("einsum_example", next(title for title in TITLES.values() if "matrix × matrix" in title.lower()))
     page.type("einsum_shapes", "4x3, 3x2")
-    expect(page.page.locator(".st-key-einsum_loops")).to_contain_text("range(2)")
+    expect(page.page.locator(".st-key-einsum_loops")).to_contain_text("range(2)", timeout=MILLISECONDS)
     page.type("einsum_shapes", "4x3, 5x2")
-    expect(page.page.get_by_role("alert").filter(has_text="3").first).to_be_visible()
+    expect(page.page.get_by_role("alert").filter(has_text="3").first).to_be_visible(timeout=MILLISECONDS)
     page.type("einsum_shapes", "4x3, 3x5")
-    expect(page.page.locator(".st-key-einsum_loops")).to_contain_text("range(5)")
+    expect(page.page.locator(".st-key-einsum_loops")).to_contain_text("range(5)", timeout=MILLISECONDS)
     expect(page.page.get_by_role("alert")).to_have_count(0)
 
 
