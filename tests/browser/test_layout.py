@@ -40,7 +40,7 @@ def no_overflow(page: Visitor) -> None:
     assert page.page.evaluate(_STICKING_OUT) == []
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("phone", "light")])
+@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("projector", "light"), ("phone", "light")])
 def test_nothing_sticks_out(visit: Visit, tmp_path: Path, size, scheme):
     width, height = SIZES[size]
     page = visit(SHORT, viewport={"width": width, "height": height}, color_scheme=scheme)

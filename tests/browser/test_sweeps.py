@@ -277,7 +277,7 @@ def test_the_slider_rounds_at_once(sweeping: Opened):
     assert waiting.value.suggested_filename == "tt-rounded-4-cores.npz"
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark")])
+@pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("phone", "light")])
 def test_nothing_sticks_out(sweeping: Opened, tmp_path: Path, size, scheme):
     width, height = SIZES[size]
     page = sweeping(SMALL, viewport={"width": width, "height": height}, color_scheme=scheme)

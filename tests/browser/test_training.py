@@ -16,11 +16,11 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.timeout(400)
 def test_the_reference_task_to_the_end(visit: Visit):
-    page = visit("preset=reference-fast")
+    page = visit()
     page.shows_text("28.4× smaller")
     page.press("train")
     page.wait_for_step(1)
-    expect(page.progress).to_contain_text("All steps are done. · step 2,400 of 2,400", timeout=5 * MILLISECONDS)
+    expect(page.progress).to_contain_text("All steps are done. · step 10,000 of 10,000", timeout=5 * MILLISECONDS)
     page.page.locator(".st-key-weight_full .js-plotly-plot").wait_for()
     assert page.number("Train R²") >= 0.92
     assert page.number("Best train R²") >= 0.93
@@ -35,7 +35,7 @@ def test_the_reference_task_to_the_end(visit: Visit):
     lines = page.lines()
     assert set(lines) == {"train", "test", "full model, test"}
     assert len(lines["train"]["x"]) <= 1000
-    assert lines["train"]["x"][-1] == 2399
+    assert lines["train"]["x"][-1] == 9999
 
 
 def test_pause_step_resume_stop_and_reset(visit: Visit):
