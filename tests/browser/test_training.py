@@ -63,6 +63,22 @@ def test_pause_step_resume_stop_and_reset(visit: Visit):
     assert page.lines() == {}
 
 
+def test_the_same_seed_is_the_same_curve(visit: Visit):
+    page = visit(SHORT)
+    page.train_and_wait()
+    first = page.lines()["train"]
+    page.press("reset")
+    page.wait_for_state("Ready")
+    page.train_and_wait()
+    again = page.lines()["train"]
+    assert len(first["y"]) == 60
+    assert again == first
+    page.type("seed", "1")
+    page.wait_for_query(seed="1")
+    page.train_and_wait()
+    assert page.lines()["train"]["y"] != first["y"]
+
+
 def test_one_step_as_the_first_thing(visit: Visit):
     page = visit(SHORT)
     page.press("step")
